@@ -1,0 +1,262 @@
+# Everything a contributor runs. `make` alone lists the targets; each one
+# installs the development environment first, whenever the lock has changed.
+# Variables given on the command line (PORT=8100) reach the programs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SYNCED := $(VENV)/.synced
+INSTALLED := $(VENV)/.installed
+STATE := .gatehouse
+APP := $(BIN)/python -m app
+UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+COMPOSE := docker compose --env-file docker/.env --file docker/compose.yaml
+ARGS ?=
+
+GATES := ruff-check mypy interrogate typos dead-code-scan bandit-scan \
+	import-lint deptry skjold-scan
+
+.PHONY: help
+help:  ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-21s %s\n", $$1, $$2 }' \
+	  $(firstword $(MAKEFILE_LIST))
+
+##@ Run
+
+.PHONY: serve
+serve: $(INSTALLED)  ## Run the service with real servers (PORT=…)
+	@exec $(APP) dev $(ARGS)
+
+.PHONY: migrate
+migrate: $(INSTALLED)  ## Apply every migration that is not applied yet
+	@$(call with-database,migrate)
+
+.PHONY: rollback
+rollback: $(INSTALLED)  ## Undo the newest migration
+	@$(call with-database,rollback)
+
+.PHONY: migration
+migration: $(INSTALLED)  ## Write a migration from the models (msg="…")
+	@test -n "$${msg:-}" || \
+	  { echo 'usage: make migration msg="what changes"' >&2; exit 2; }
+	@$(call with-database,migration "$$msg")
+
+.PHONY: migration-history
+migration-history: $(INSTALLED)  ## List the migrations
+	@$(call with-database,migration-history)
+
+.PHONY: migration-current
+migration-current: $(INSTALLED)  ## Show where the database is
+	@$(call with-database,migration-current)
+
+.PHONY: migration-stamp
+migration-stamp: $(INSTALLED)  ## Mark the database without migrating (rev=…)
+	@test -n "$${rev:-}" || \
+	  { echo 'usage: make migration-stamp rev="head"' >&2; exit 2; }
+	@$(call with-database,migration-stamp "$$rev")
+
+.PHONY: ws-handlers
+ws-handlers: $(INSTALLED)  ## Show each PkgID with its handler
+	@$(APP) ws-handlers
+
+.PHONY: routes
+routes: $(INSTALLED)  ## Show the HTTP routes
+	@$(APP) routes
+
+.PHONY: permissions
+permissions: $(INSTALLED)  ## Show who may do what
+	@$(APP) permissions show
+
+##@ Test
+
+.PHONY: test
+test: $(INSTALLED)  ## Run every test against real servers (ARGS="-k …")
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-migrations
+test-migrations: $(INSTALLED)  ## Try each migration up and down
+	@$(call with-database,test-migrations)
+
+##@ Check
+
+.PHONY: check
+check: $(INSTALLED)  ## Run every gate, also after one has failed
+	@summary=""; failed=0; \
+	for gate in $(GATES); do \
+	  printf '── %s\n' "$$gate"; rm -f $(STATE)/not-run; \
+	  if ! $(MAKE) "$$gate"; then result=FAILED; failed=1; \
+	  elif [ -e $(STATE)/not-run ]; then result='not run'; \
+	  else result=passed; fi; \
+	  summary+=$$(printf '%-16s %s' "$$gate" "$$result")$$'\n'; \
+	done; \
+	printf '\n%s' "$$summary"; exit $$failed
+
+.PHONY: ruff-check
+ruff-check: $(INSTALLED)  ## Lint, and compare the formatting
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+.PHONY: mypy
+mypy: $(INSTALLED)  ## Check the types, strictly
+	@$(BIN)/mypy
+
+.PHONY: interrogate
+interrogate: $(INSTALLED)  ## Measure the docstrings (80 % at least)
+	@$(BIN)/interrogate app
+
+.PHONY: typos
+typos: $(INSTALLED)  ## Check the spelling
+	@$(BIN)/typos
+
+.PHONY: dead-code-scan
+dead-code-scan: $(INSTALLED)  ## Find code that nothing uses
+	@$(BIN)/vulture
+
+.PHONY: bandit-scan
+bandit-scan: $(INSTALLED)  ## Find insecure code
+	@$(BIN)/bandit --quiet --recursive app --configfile pyproject.toml -ll
+
+.PHONY: import-lint
+import-lint: $(INSTALLED)  ## Check that imports go down the layers
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: deptry
+deptry: $(INSTALLED)  ## Compare the dependencies with the imports
+	@$(BIN)/deptry . 2>&1
+
+.PHONY: skjold-scan
+skjold-scan: $(INSTALLED)  ## Look the locked packages up in the advisories
+	@$(audit)
+
+.PHONY: outdated-pkgs-scan
+outdated-pkgs-scan: $(INSTALLED)  ## List packages that have a newer release
+	@$(UV) pip list --python $(BIN)/python --outdated
+
+##@ Change
+
+.PHONY: format
+format: $(INSTALLED)  ## Format, and mend what can be mended by machine
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+.PHONY: docs
+docs: $(INSTALLED)  ## Write docs/settings.md from the settings
+	@table=$$($(APP) settings-table); \
+	printf '%s\n' "$$table" > docs/settings.md
+
+.PHONY: requirements
+requirements: $(INSTALLED)  ## Lock the dependencies (ARGS=--upgrade: newest)
+	@$(UV) pip compile $(LOCK) pyproject.toml --extra service --group dev \
+	  $(ARGS) --output-file requirements/dev.txt
+	@$(UV) pip compile $(LOCK) pyproject.toml --extra service \
+	  --constraint requirements/dev.txt \
+	  --output-file requirements/service.txt
+	@$(UV) pip compile $(LOCK) --constraint requirements/dev.txt \
+	  --group build --output-file requirements/build.txt
+
+.PHONY: hooks
+hooks: $(INSTALLED)  ## Run the hooks before each commit from now on
+	@$(BIN)/prek install
+
+.PHONY: clean
+clean:  ## Remove what was made here, but not the servers' data
+	@rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	  .schemathesis .import_linter_cache
+	@find app tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Docker
+
+.PHONY: build
+build: engine docker/.env  ## Build the image
+	@$(COMPOSE) build
+
+.PHONY: start
+start: engine docker/.env  ## Start the service and its servers in containers
+	@$(COMPOSE) up --detach --wait
+
+.PHONY: stop
+stop: engine docker/.env  ## Stop them; their data stay
+	@$(COMPOSE) down
+
+.PHONY: shell
+shell: engine docker/.env  ## Open a shell in the service's container
+	@exec $(COMPOSE) exec app bash
+
+# `docker info` can wait for ever on a dead socket, so it is given a time.
+.PHONY: engine
+engine:
+	$(if $(shell $(PYTHON) -c 'import subprocess as s; s.run(["docker", \
+	  "info"], stdout=-3, timeout=10, check=True); print("yes")' \
+	  2>/dev/null),,$(error no Docker engine answers))
+	$(if $(shell docker compose version 2>/dev/null),,$(error \
+	  the Docker engine answers, but the compose plugin is missing))
+
+# Passwords of the containers, made once and kept out of the repository.
+docker/.env: | docker/.env.example
+	@umask 077; while read -r line; do case "$$line" in \
+	  *PASSWORD=) echo "$$line$$(od -An -N16 -tx1 /dev/urandom | \
+	    tr -d ' \n')";; \
+	  *) echo "$$line";; esac; done < docker/.env.example > $@
+
+# The environment. It follows the lock, never the other way round; `sync`
+# also removes what the lock no longer names. uv comes by pip, with its hash.
+$(SYNCED): requirements/dev.txt
+	$(if $(shell $(PYTHON) -c 'import ensurepip, sys; print("yes" if \
+	  sys.version_info >= (3, 11) else "")' 2>/dev/null),,$(error \
+	  $(PYTHON) is not Python 3.11 or newer with its venv module (Debian: \
+	  python3-venv); name one with PYTHON=…))
+	@$(BIN)/uv --version >/dev/null 2>&1 || { \
+	  echo "Making $(VENV) …"; \
+	  $(PYTHON) -m venv --clear $(VENV); \
+	  sed -n '/^uv==/,/# via/p' requirements/dev.txt >$(VENV)/uv.txt; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --require-hashes --requirement $(VENV)/uv.txt; }
+	@set -o pipefail; $(UV) pip sync --python $(BIN)/python \
+	  --require-hashes $< 2>&1 | awk '!/^ [-+~] / { print; fflush() }'
+	@touch $@
+
+$(INSTALLED): $(SYNCED) pyproject.toml
+	@$(UV) pip install --python $(BIN)/python --quiet --no-deps \
+	  --no-build-isolation --editable .
+	@touch $@
+
+# What `uv pip compile` writes: pins with hashes for every platform, and no
+# line that names a host.
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url
+
+# Runs a verb on the database that the environment names, else on the one
+# that `make serve` keeps.
+define with-database
+if [ -z "$${DATABASE_URL:-}$${DB_HOST:-}" ] && [ -f $(STATE)/env ]; then \
+  set -a; . ./$(STATE)/env; set +a; fi; exec $(APP) $(1)
+endef
+
+# `uv audit` reads nothing but a uv.lock: a scratch project pins what the
+# lock pins. uv ends with 1 for findings and with 2 for everything else; a
+# failed request then means that nobody was asked, which is no pass.
+AUDIT := $(STATE)/audit
+AUDIT_URL ?= https://api.osv.dev/
+define audit
+rm -rf $(AUDIT); mkdir -p $(AUDIT); \
+printf '[project]\nname = "pins"\nversion = "0"\n%s\n' \
+  'requires-python = ">=3.11"' >$(AUDIT)/pyproject.toml; \
+export UV_HTTP_RETRIES=1 UV_HTTP_TIMEOUT=10; status=0; \
+{ $(UV) add --quiet --no-sync --project $(AUDIT) \
+    --requirements requirements/dev.txt && \
+  $(UV) audit --project $(AUDIT) --preview-features audit-command \
+    --service-url $(AUDIT_URL); } >$(AUDIT)/report 2>&1 || status=$$?; \
+if [ $$status = 2 ] && grep -qiE 'for url|request failed|failed to fetch' \
+  $(AUDIT)/report; then \
+  touch $(STATE)/not-run; \
+  echo "skjold-scan: not run, no advisory source answers"; exit 0; fi; \
+cat $(AUDIT)/report; exit $$status
+endef

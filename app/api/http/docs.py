@@ -1,0 +1,117 @@
+"""The OpenAPI document and its page, with nothing from elsewhere.
+
+The page's script and style are served by this process, because clusters are
+often cut off from the internet.
+"""
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Literal
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+
+from app.api.http.problems import responses, schema
+from app.routing import HTTPRoute, RouteTable
+
+if TYPE_CHECKING:
+    from app.managers.rbac_manager import RBACManager
+
+ASSETS = files("fastapi_offline") / "static"
+Asset = Literal["swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"]
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+async def get_docs() -> HTMLResponse:
+    """Show the API to a person."""
+    return get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="Gatehouse",
+        swagger_js_url="docs/swagger-ui-bundle.js",
+        swagger_css_url="docs/swagger-ui.css",
+        swagger_favicon_url="docs/favicon.png",
+    )
+
+
+@router.get("/docs/{asset}")
+async def get_asset(asset: Asset) -> FileResponse:
+    """Serve what the page needs."""
+    return FileResponse(str(ASSETS / asset))
+
+
+@router.get("/openapi.json")
+async def get_openapi(request: Request) -> JSONResponse:
+    """Describe the API to a program, with the roles now in force."""
+    rbac = request.state.container.rbac
+    return JSONResponse(openapi_document(request.app, rbac))
+
+
+def openapi_document(app: FastAPI, rbac: "RBACManager") -> dict[str, Any]:
+    """Describe the API: what the framework knows, and what it does not.
+
+    Each operation gets the answers that middlewares give, and
+    `x-required-roles`: any one of the listed roles, `*` for every signed-in
+    user, nothing for a public operation.
+    """
+    document = dict(app.openapi())
+    components = dict(document["components"])
+    components["schemas"] = _schemas(components["schemas"])
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    }
+    table: RouteTable = app.state.routes
+    paths = {
+        route.template: _path(document["paths"][route.template], route, rbac)
+        for route in table
+        if route.template in document["paths"]
+    }
+    return {**document, "components": components, "paths": paths}
+
+
+def _schemas(schemas: dict[str, Any]) -> dict[str, Any]:
+    own = {
+        name: value
+        for name, value in schemas.items()
+        if name not in {"HTTPValidationError", "ValidationError"}
+    }
+    problem = schema()
+    nested = problem.pop("$defs")
+    return {**own, **nested, "Problem": problem}
+
+
+def _path(
+    operations: dict[str, Any], route: HTTPRoute, rbac: "RBACManager"
+) -> dict[str, Any]:
+    return {
+        method: _operation(operation, method.upper(), route, rbac)
+        for method, operation in operations.items()
+    }
+
+
+def _operation(
+    operation: dict[str, Any],
+    method: str,
+    route: HTTPRoute,
+    rbac: "RBACManager",
+) -> dict[str, Any]:
+    statuses = [431, 503]
+    if "requestBody" in operation:
+        statuses += [400, 413]
+    if "422" in operation["responses"]:
+        statuses += [422]
+    if route.public:
+        return _with_responses(operation, statuses)
+    return {
+        **_with_responses(operation, [401, 403, *statuses]),
+        "security": [{"token": []}],
+        "x-required-roles": rbac.required_roles(method, route.template),
+    }
+
+
+def _with_responses(
+    operation: dict[str, Any], statuses: list[int]
+) -> dict[str, Any]:
+    known = {str(k): v for k, v in responses(*statuses).items()}
+    return {**operation, "responses": {**operation["responses"], **known}}

@@ -1,0 +1,128 @@
+"""Messages of the socket as text, and back."""
+
+import json
+import re
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from pydantic import BaseModel
+
+from app.api.ws.constants import RSPCode
+from app.exceptions import FieldError, InvalidInput
+from app.schemas.message import ResponseModel
+
+_UUID = r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$"
+
+logger = structlog.get_logger(__name__)
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """A request whose `data` has not been looked at."""
+
+    pkg_id: int
+    req_id: Annotated[str, msgspec.Meta(pattern=_UUID)]
+    data: msgspec.Raw
+
+
+class UnreadableMessage(InvalidInput):
+    """The message is no request; what can be read of it is kept.
+
+    Args:
+        error: What is wrong.
+        pkg_id: The request's, or None.
+        req_id: The request's, or None.
+    """
+
+    def __init__(
+        self, error: FieldError, pkg_id: int | None, req_id: str | None
+    ) -> None:
+        super().__init__("The message is not valid", errors=[error])
+        self.pkg_id = pkg_id
+        self.req_id = req_id
+
+
+_decoder = msgspec.json.Decoder(Envelope)
+
+
+def decode(text: str | None) -> Envelope:
+    """Read a request.
+
+    Args:
+        text: The frame's text; None for a binary frame.
+
+    Raises:
+        UnreadableMessage: It is none.
+    """
+    if text is None:
+        raise UnreadableMessage(
+            {"loc": [], "msg": "Send text, not bytes", "type": "binary"},
+            None,
+            None,
+        )
+    try:
+        return _decoder.decode(text)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise _unreadable(text, error) from None
+
+
+def _unreadable(text: str, error: Exception) -> UnreadableMessage:
+    """Find out once more, slowly, what a bad message does say.
+
+    The standard library reads some that are refused (unpaired surrogates),
+    so that the answer can name the request.
+    """
+    reason, _, place = str(error).partition(" - at `$")
+    path = [part for part in place.rstrip("`").split(".") if part]
+    fault: FieldError = {
+        "loc": list(path),
+        "msg": reason,
+        "type": "json_type" if path else "json_invalid",
+    }
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        message = None
+    if not isinstance(message, dict):
+        return UnreadableMessage(fault, None, None)
+    return UnreadableMessage(fault, _pkg_id(message), _req_id(message))
+
+
+def _pkg_id(message: dict[str, Any]) -> int | None:
+    value = message.get("pkg_id")
+    return value if type(value) is int else None
+
+
+def _req_id(message: dict[str, Any]) -> str | None:
+    value = message.get("req_id")
+    if isinstance(value, str) and re.match(_UUID, value):
+        return value
+    return None
+
+
+def _to_builtins(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_to_builtins)
+
+
+def encode(reply: ResponseModel) -> str:
+    """Write a reply; one that a handler made wrong becomes an error."""
+    try:
+        return _encoder.encode(reply).decode()
+    except (TypeError, ValueError, OverflowError):
+        logger.exception("reply is not JSON", pkg_id=reply.pkg_id)
+        return _encoder.encode(internal_error(reply)).decode()
+
+
+def internal_error(request: "Envelope | ResponseModel") -> ResponseModel:
+    """Answer that something nobody foresaw went wrong."""
+    return ResponseModel.err_msg(
+        request.pkg_id,
+        request.req_id,
+        "Something went wrong here; it has been logged",
+        RSPCode.ERROR,
+    )

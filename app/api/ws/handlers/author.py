@@ -1,0 +1,78 @@
+"""Authors over the socket."""
+
+from app.api.ws.constants import PkgID
+from app.commands.author import (
+    CreateAuthorCommand,
+    DeleteAuthorCommand,
+    ListAuthorsCommand,
+    PaginateAuthorsCommand,
+    UpdateAuthorCommand,
+)
+from app.repositories.author import AuthorRepository
+from app.routing import Context, PackageRouter
+from app.schemas.author import (
+    AuthorInput,
+    AuthorUpdate,
+    GetAuthors,
+    GetPaginatedAuthors,
+)
+from app.schemas.message import RequestModel, ResponseModel
+from app.schemas.page import ById
+
+pkg_router = PackageRouter()
+
+
+@pkg_router.register(PkgID.GET_AUTHORS, json_schema=GetAuthors)
+async def get_authors(
+    request: RequestModel[GetAuthors], context: Context
+) -> ResponseModel:
+    """List authors, from the first or after a cursor."""
+    command = ListAuthorsCommand(AuthorRepository(context.session))
+    page = await command.execute(request.data)
+    return ResponseModel.success(
+        request.pkg_id, request.req_id, **page.model_dump()
+    )
+
+
+@pkg_router.register(
+    PkgID.GET_PAGINATED_AUTHORS, json_schema=GetPaginatedAuthors
+)
+async def get_paginated_authors(
+    request: RequestModel[GetPaginatedAuthors], context: Context
+) -> ResponseModel:
+    """List authors by page number."""
+    command = PaginateAuthorsCommand(AuthorRepository(context.session))
+    page = await command.execute(request.data)
+    return ResponseModel.success(
+        request.pkg_id, request.req_id, **page.model_dump()
+    )
+
+
+@pkg_router.register(PkgID.CREATE_AUTHOR, json_schema=AuthorInput)
+async def create_author(
+    request: RequestModel[AuthorInput], context: Context
+) -> ResponseModel:
+    """Create an author."""
+    command = CreateAuthorCommand(AuthorRepository(context.session))
+    author = await command.execute(request.data)
+    return ResponseModel.success(request.pkg_id, request.req_id, author)
+
+
+@pkg_router.register(PkgID.UPDATE_AUTHOR, json_schema=AuthorUpdate)
+async def update_author(
+    request: RequestModel[AuthorUpdate], context: Context
+) -> ResponseModel:
+    """Change all of an author."""
+    command = UpdateAuthorCommand(AuthorRepository(context.session))
+    author = await command.execute(request.data)
+    return ResponseModel.success(request.pkg_id, request.req_id, author)
+
+
+@pkg_router.register(PkgID.DELETE_AUTHOR, json_schema=ById)
+async def delete_author(
+    request: RequestModel[ById], context: Context
+) -> ResponseModel:
+    """Delete an author who has no books."""
+    command = DeleteAuthorCommand(AuthorRepository(context.session))
+    await command.execute(request.data.id)
+    return ResponseModel.success(request.pkg_id, request.req_id, {})

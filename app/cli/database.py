@@ -1,0 +1,136 @@
+"""The schema and its data at the shell; only `DATABASE_URL` is needed."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, ParamSpec
+
+import typer
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.exceptions import AppError
+from app.settings import load_database_settings
+from app.storage.db import Database
+from app.storage.engine import create_migration_engine
+from app.storage.errors import facts
+from app.storage.migrate import current, try_out, upgrade, wait_for_server
+from app.storage.schema import VERSIONS, Schema
+from app.storage.seed import seed as store_seed
+
+P = ParamSpec("P")
+
+Wait = Annotated[bool, typer.Option(help="Wait until the server answers.")]
+Message = Annotated[str, typer.Argument(help="What changes, in a line.")]
+Revision = Annotated[str, typer.Argument(help='A revision, or "heads".')]
+
+
+def _explained(verb: Callable[P, None]) -> Callable[P, None]:
+    """End a verb that the database refuses with one line."""
+
+    @wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            with facts():
+                verb(*args, **kwargs)
+        except AppError as error:
+            sys.exit(f"{error.detail}: {error.__cause__}")
+        except (CommandError, DBAPIError) as error:
+            sys.exit(f"{error}")
+
+    return run
+
+
+@_explained
+def migrate(*, wait: Wait = False) -> None:
+    """Apply every migration that is not applied yet."""
+    asyncio.run(_migrate(wait=wait))
+
+
+@_explained
+def rollback() -> None:
+    """Undo the newest migration."""
+    engine = _engine()
+    command.downgrade(Schema().config(engine), "-1")
+    typer.echo(f"The schema is at {asyncio.run(current(engine))}")
+
+
+@_explained
+def migration(message: Message) -> None:
+    """Write a migration from what the models have and the schema has not."""
+    config = Schema().config(_engine())
+    for name, value in (
+        ("hooks", "format"),
+        ("format.type", "module"),
+        ("format.module", "ruff"),
+        ("format.options", "format REVISION_SCRIPT_FILENAME"),
+    ):
+        config.set_section_option("post_write_hooks", name, value)
+    command.revision(
+        config,
+        message,
+        autogenerate=True,
+        head="gatehouse@head",
+        version_path=str(VERSIONS),
+    )
+
+
+@_explained
+def migration_history() -> None:
+    """List the migrations, newest first."""
+    command.history(Schema().config())
+
+
+@_explained
+def migration_current() -> None:
+    """Show which migration the database is at."""
+    typer.echo(f"The schema is at {asyncio.run(current(_engine()))}")
+
+
+@_explained
+def migration_stamp(revision: Revision) -> None:
+    """Record that the database is at a migration, without running it."""
+    engine = _engine()
+    command.stamp(Schema().config(engine), revision)
+    typer.echo(f"The schema is at {asyncio.run(current(engine))}")
+
+
+@_explained
+def test_migrations() -> None:
+    """Apply, undo and apply all migrations on a database made for that."""
+    asyncio.run(try_out(load_database_settings()))
+    typer.echo("All migrations went up, down and up; the models agree")
+
+
+@_explained
+def seed() -> None:
+    """Store 50 authors and 200 books, unless there are authors already."""
+    authors, books = asyncio.run(_seed())
+    typer.echo(f"Stored {authors} authors and {books} books")
+
+
+def _engine() -> AsyncEngine:
+    return create_migration_engine(load_database_settings())
+
+
+async def _migrate(*, wait: bool) -> None:
+    engine = _engine()
+    if wait:
+        await wait_for_server(engine)
+    before = await current(engine)
+    await upgrade(engine)
+    after = await current(engine)
+    was = "already" if before == after else f"and was at {before}"
+    typer.echo(f"The schema is at {after} {was}")
+
+
+async def _seed() -> tuple[int, int]:
+    database = Database(load_database_settings())
+    try:
+        async with database.unit_of_work() as session:
+            return await store_seed(session)
+    finally:
+        await database.close()

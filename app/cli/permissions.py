@@ -1,0 +1,150 @@
+"""The role map at the shell: shown, checked, converted."""
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from app.cli.configmap import read_document, texts_of, write_configmap
+from app.cli.tables import new_table, short_name
+from app.main import catalogue
+from app.managers.rbac_rules import (
+    Catalogue,
+    Check,
+    compile_map,
+    find_faults,
+    find_unknown,
+)
+from app.schemas.permissions import (
+    ANY,
+    Permission,
+    PermissionMap,
+    PermissionMapError,
+    from_lines,
+    load_file,
+    read_file,
+    to_lines,
+)
+
+P = ParamSpec("P")
+
+DEFAULT_FILE = Path("actions.json")
+CAPTION = (
+    "What is not listed is denied. A role that contains another in Keycloak"
+    " may do what that one may."
+)
+
+permissions = typer.Typer(
+    help="Show, check and convert the role map.", no_args_is_help=True
+)
+
+
+def _explained(command: Callable[P, None]) -> Callable[P, None]:
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (PermissionMapError, OSError) as error:
+            typer.echo(error, err=True)
+            raise typer.Exit(1) from None
+
+    return run
+
+
+@permissions.command()
+@_explained
+def show(
+    file: Annotated[
+        Path,
+        typer.Option(envvar="ACTIONS_FILE_PATH", help="A map, as JSON."),
+    ] = DEFAULT_FILE,
+) -> None:
+    """Show who may do what, and which function does it."""
+    title = f"Who may do what ({escape(str(file))})"
+    table = new_table(title, "Permission", "Who may", "Handler")
+    table.caption = CAPTION
+    permission_map, known = load_file(file), catalogue()
+    for rows in (_http(permission_map, known), _ws(permission_map, known)):
+        for permission, check in rows:
+            handler = short_name(known.handlers.get(permission, ""))
+            table.add_row(permission, _say(check), handler)
+        table.add_section()
+    for permission in find_unknown(permission_map, known):
+        table.add_row(permission, "", "[yellow]not in this version[/]")
+    Console().print(table)
+
+
+def _http(
+    permission_map: PermissionMap, known: Catalogue
+) -> Iterator[tuple[Permission, Check | None]]:
+    _, checks = compile_map(permission_map, known)
+    for template, methods in sorted(known.http.items()):
+        for method in sorted(methods.union(checks[template])):
+            check = checks[template].get(method)
+            yield Permission.http(method, template), check
+
+
+def _ws(
+    permission_map: PermissionMap, known: Catalogue
+) -> Iterator[tuple[Permission, Check | None]]:
+    checks, _ = compile_map(permission_map, known)
+    for number, name in sorted(known.ws.items()):
+        yield Permission.ws(name), checks.get(number)
+
+
+def _say(check: Check | None) -> str:
+    if check is None:
+        return "[red]nobody[/]"
+    roles = check.describe()
+    return "signed-in user" if roles == ANY else ", ".join(roles)
+
+
+@permissions.command()
+@_explained
+def check(
+    file: Annotated[
+        Path,
+        typer.Argument(envvar="ACTIONS_FILE_PATH", help="A map, as JSON."),
+    ] = DEFAULT_FILE,
+) -> None:
+    """Check a map as strictly as the start checks the image's own."""
+    permission_map = load_file(file)
+    faults = find_faults(permission_map, catalogue())
+    if faults:
+        raise PermissionMapError(faults).within(str(file))
+    count = len(list(permission_map.rules()))
+    roles = ", ".join(permission_map.roles)
+    typer.echo(f"{file}: good, {count} permissions for {roles}")
+
+
+@permissions.command()
+@_explained
+def convert(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            allow_dash=True, help="actions.json or a ConfigMap; - is stdin."
+        ),
+    ],
+) -> None:
+    """Turn actions.json into a ConfigMap, or a ConfigMap into JSON."""
+    stdin = file == Path("-")
+    name = "<stdin>" if stdin else str(file)
+    data = sys.stdin.buffer.read() if stdin else read_file(file)
+    document = read_document(data, name)
+    try:
+        typer.echo(_converted(document), nl=False)
+    except PermissionMapError as error:
+        raise error.within(name) from None
+
+
+def _converted(document: object) -> str:
+    if isinstance(document, dict) and "roles" in document:
+        return write_configmap(to_lines(PermissionMap.parse(document)))
+    permission_map = from_lines(texts_of(document))
+    return permission_map.model_dump_json(indent=2) + "\n"

@@ -1,0 +1,1 @@
+"""Real servers for development and tests, started by `python -m app dev`."""

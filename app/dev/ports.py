@@ -1,0 +1,41 @@
+"""Ports: are they free, and if not, which variable helps."""
+
+import socket
+
+from app.dev.config import LOOPBACK
+from app.dev.errors import StartFailed
+
+
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Say whether a server could listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def require_free(
+    port: int, name: str, variable: str, host: str = LOOPBACK
+) -> None:
+    """Refuse a port that is taken.
+
+    Raises:
+        StartFailed: Something listens there; the message names the variable.
+    """
+    if not is_free(port, host):
+        raise StartFailed(
+            f"Port {port} of {name} is taken; "
+            f"stop what listens there or set {variable} to another port"
+        )

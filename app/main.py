@@ -1,0 +1,201 @@
+"""The composition root: the only module that sees every layer."""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from app import __version__
+from app.api.ws.consumers.web import websocket_routes
+from app.lifespan import make_lifespan
+from app.logging import configure_logging
+from app.managers.rbac_manager import Catalogue, RBACManager
+from app.middlewares import middlewares
+from app.routing import (
+    PackageRouter,
+    RouteTable,
+    collect_pkg_routers,
+    collect_subrouters,
+    function_name,
+)
+from app.schemas.permissions import (
+    Permission,
+    PermissionMapError,
+    load_file,
+)
+from app.settings import (
+    DEFAULT_EXCLUDED_PATHS,
+    ConfigurationError,
+    Settings,
+    load_settings,
+    misspelt,
+)
+
+PACKAGES = ("app.api",)
+"""Where routers and package routers are looked for."""
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """All that clients can ask for, over either protocol."""
+
+    routers: tuple[APIRouter, ...]
+    routes: RouteTable
+    packages: PackageRouter
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the role map must and may speak of."""
+        return Catalogue(
+            ws={
+                int(package.pkg_id): package.pkg_id.name
+                for package in self.packages
+                if not package.public
+            },
+            http={
+                route.template: route.methods or frozenset({"*"})
+                for route in self.routes
+                if not route.public
+            },
+            handlers=dict(self._handlers()),
+        )
+
+    def _handlers(self) -> Iterator[tuple[str, str]]:
+        for package in self.packages:
+            line = Permission.ws(package.pkg_id.name)
+            yield line, function_name(package.handler)
+        for router in self.routers:
+            for route in router.routes:
+                if isinstance(route, APIRoute):
+                    for method in route.methods or ():
+                        line = Permission.http(method, route.path)
+                        yield line, function_name(route.endpoint)
+
+
+def collect_surface(
+    packages: Sequence[str] = PACKAGES,
+    *,
+    excluded_paths: str = DEFAULT_EXCLUDED_PATHS,
+    disabled: Collection[str] = (),
+) -> Surface:
+    """Find everything that these packages offer.
+
+    Args:
+        packages: Names of importable packages.
+        excluded_paths: Matches the template of every public route.
+        disabled: Names of modules whose router is left out.
+    """
+    found = collect_subrouters(packages)
+    routers = tuple(r for name, r in found.items() if name not in disabled)
+    routes = [route for router in routers for route in router.routes]
+    return Surface(
+        routers,
+        RouteTable(routes, excluded_paths),
+        collect_pkg_routers(packages),
+    )
+
+
+def load_role_map(surface: Surface, path: Path) -> RBACManager:
+    """Return a manager with the role map of a file in force.
+
+    Raises:
+        ConfigurationError: The map is wrong, or not about this surface.
+    """
+    rbac = RBACManager(surface.catalogue)
+    try:
+        rbac.apply(load_file(path), source=str(path), strict=True)
+    except (PermissionMapError, OSError) as error:
+        message = f"ACTIONS_FILE_PATH: {error}"
+        raise ConfigurationError(message) from None
+    return rbac
+
+
+def make_api(surface: Surface, **options: Any) -> FastAPI:
+    """Return an application with these routes and nothing behind them."""
+    api = FastAPI(
+        title="Gatehouse",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            HTTPException: _raise,
+            RequestValidationError: _raise,
+        },
+        **options,
+    )
+    for router in surface.routers:
+        api.include_router(router)
+    api.router.routes.extend(websocket_routes)
+    api.state.routes = surface.routes
+    return api
+
+
+async def _raise(_: Request, error: Exception) -> NoReturn:
+    """Leave the framework's errors to `ErrorsMiddleware`."""
+    raise error
+
+
+def create_app(
+    settings: Settings, packages: Sequence[str] = PACKAGES
+) -> FastAPI:
+    """Return the service, ready to be started by an ASGI server.
+
+    Args:
+        settings: The process's settings.
+        packages: Where routers and package routers are looked for.
+
+    Raises:
+        ConfigurationError: The role map does not fit.
+    """
+    surface = collect_surface(
+        packages,
+        excluded_paths=settings.excluded_paths,
+        disabled=_disabled(settings),
+    )
+    rbac = load_role_map(surface, settings.actions_file_path)
+    return make_api(
+        surface,
+        lifespan=make_lifespan(settings, surface.packages, rbac),
+        middleware=middlewares(settings, surface.routes),
+    )
+
+
+def _disabled(settings: Settings) -> set[str]:
+    switches = {
+        "app.api.http.auth": settings.auth_login_enabled,
+        "app.api.http.docs": settings.docs_enabled,
+    }
+    return {module for module, enabled in switches.items() if not enabled}
+
+
+def catalogue() -> Catalogue:
+    """Return what the role map of this version must and may speak of."""
+    return collect_surface().catalogue
+
+
+def application() -> FastAPI:
+    """Return the service with the settings of this process.
+
+    Raises:
+        SystemExit: A setting is missing or wrong; the message names it.
+    """
+    try:
+        settings = load_settings()
+        configure_logging(settings)
+        app = create_app(settings)
+    except ConfigurationError as error:
+        raise SystemExit(str(error)) from None
+    for warning in misspelt(os.environ):
+        logger.warning("unknown setting", problem=warning)
+    return app

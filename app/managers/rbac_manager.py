@@ -1,0 +1,174 @@
+"""Who may do what, decided for both protocols by one object.
+
+The map in force is one immutable `Snapshot`. `apply` makes a new one and
+puts it in the old one's place by one assignment, so that a check sees the
+old map or the new one and never a part of each, and needs no lock. Nothing
+keeps a copy: the next message on an open socket is decided by the new map.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from app.managers.rbac_rules import (
+    Catalogue,
+    HttpChecks,
+    WsChecks,
+    compile_map,
+    find_faults,
+    find_unknown,
+)
+from app.schemas.permissions import (
+    ANY,
+    Permission,
+    PermissionMap,
+    PermissionMapError,
+)
+from app.schemas.user import UserModel
+
+__all__ = ["Catalogue", "RBACManager", "Snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A map in force: what it says, where it is from and since when.
+
+    `revision` rises by one with every map this process applies.
+    """
+
+    permission_map: PermissionMap
+    digest: str
+    source: str
+    revision: int
+    applied_at: datetime
+    ws: WsChecks
+    http: HttpChecks
+
+
+class RBACManager:
+    """Decides whether a user may do something; without a map he may not.
+
+    Args:
+        catalogue: What this version asks permission for.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The map in force; None before the first."""
+        return self._snapshot
+
+    def apply(
+        self,
+        permission_map: PermissionMap,
+        *,
+        source: str,
+        strict: bool = False,
+    ) -> Snapshot:
+        """Put a map in force, or leave the old one if the new one is wrong.
+
+        Args:
+            permission_map: The new map.
+            source: Where it is from, for logs.
+            strict: The map must have a rule for every handler and none
+                without a handler. Else such rules are only warned of, and
+                handlers without a rule denied.
+
+        Raises:
+            PermissionMapError: A line for each fault, which names it.
+        """
+        faults = permission_map.undeclared()
+        if strict:
+            faults = find_faults(permission_map, self.catalogue)
+        if faults:
+            raise PermissionMapError(faults)
+        self._warn_of_unknown(permission_map, source)
+        snapshot = self._compile(permission_map, source)
+        self._snapshot = snapshot
+        return snapshot
+
+    def _compile(self, permission_map: PermissionMap, source: str) -> Snapshot:
+        ws, http = compile_map(permission_map, self.catalogue)
+        return Snapshot(
+            permission_map=permission_map,
+            digest=permission_map.digest,
+            source=source,
+            revision=self._snapshot.revision + 1 if self._snapshot else 1,
+            applied_at=datetime.now(UTC),
+            ws=ws,
+            http=http,
+        )
+
+    def _warn_of_unknown(
+        self, permission_map: PermissionMap, source: str
+    ) -> None:
+        logger = structlog.get_logger(__name__)
+        for permission in find_unknown(permission_map, self.catalogue):
+            logger.warning(
+                "permission unknown to this version",
+                permission=str(permission),
+                source=source,
+            )
+
+    def check_ws_permission(self, pkg_id: int, user: UserModel) -> bool:
+        """Say whether the user may send this message."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return False
+        check = snapshot.ws.get(pkg_id)
+        return check is not None and check.permits(user.roles)
+
+    def check_http_permission(
+        self, method: str, template: str, user: UserModel
+    ) -> bool:
+        """Say whether the user may use this method of this route template.
+
+        `HEAD` is no permission of its own: ask for `GET`.
+        """
+        snapshot = self._snapshot
+        if snapshot is None:
+            return False
+        checks = snapshot.http.get(template)
+        if not checks:
+            return False
+        check = checks.get(method) or checks.get(ANY)
+        return check is not None and check.permits(user.roles)
+
+    def permissions_of(self, user: UserModel) -> dict[str, list[str]]:
+        """List what the user may do, as sorted lines of the map."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return {"http": [], "ws": []}
+        http = [
+            str(Permission.http(method, template))
+            for template, checks in snapshot.http.items()
+            for method, check in checks.items()
+            if check.permits(user.roles)
+        ]
+        ws = [
+            str(Permission.ws(self.catalogue.ws[number]))
+            for number, check in snapshot.ws.items()
+            if check.permits(user.roles)
+        ]
+        return {"http": sorted(http), "ws": sorted(ws)}
+
+    def required_roles(self, method: str, template: str) -> str | list[str]:
+        """Name who may use this method of this route template.
+
+        `*` is every signed-in user; `a & b` is whoever has both roles; an
+        empty list is nobody.
+        """
+        snapshot = self._snapshot
+        checks = snapshot.http.get(template, {}) if snapshot else {}
+        check = checks.get(method) or checks.get(ANY)
+        return check.describe() if check else []
+
+    def required_ws_roles(self, pkg_id: int) -> str | list[str]:
+        """Name who may send this message, as `required_roles` does."""
+        snapshot = self._snapshot
+        check = snapshot.ws.get(pkg_id) if snapshot else None
+        return check.describe() if check else []

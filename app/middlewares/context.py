@@ -1,0 +1,74 @@
+"""The name and the log line of a request."""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.types import RequestId
+
+_VALID = re.compile(rb"[\w.:/+=-]{1,128}", re.ASCII)
+
+logger = structlog.get_logger(__name__)
+
+
+class RequestContextMiddleware:
+    """Gives each request an id, in logs and answers, and logs its end.
+
+    The id is the client's `X-Request-ID` where that is up to 128 harmless
+    characters, else a new UUID. A socket has one for its whole life.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve one request or socket."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope["state"]["request_id"] = request_id
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] in _STARTS:
+                status = int(message.get("status", 101))
+                message.setdefault("headers", [])
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, send_with_id)
+            finally:
+                logger.info(
+                    scope["type"],
+                    method=scope.get("method", "GET"),
+                    path=scope["path"],
+                    status=status,
+                    duration_ms=round(
+                        (time.perf_counter() - started) * 1000, 1
+                    ),
+                )
+
+
+_STARTS = (
+    "http.response.start",
+    "websocket.accept",
+    "websocket.http.response.start",
+)
+
+
+def _request_id(scope: Scope) -> RequestId:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _VALID.fullmatch(value):
+            return RequestId(value.decode())
+    return RequestId(str(uuid4()))

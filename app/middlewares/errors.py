@@ -1,0 +1,75 @@
+"""The one place where an error becomes an answer of HTTP."""
+
+from http import HTTPStatus
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.exceptions import (
+    AppError,
+    BadRequest,
+    InvalidInput,
+    NotFound,
+    PayloadTooLarge,
+)
+from app.utils.problems import problem_response
+from app.utils.validation import to_field_errors
+
+logger = structlog.get_logger(__name__)
+
+
+class ErrorsMiddleware:
+    """Answers with a problem document whatever was raised further in.
+
+    What nobody foresaw is logged with its traceback and answered with a 500
+    that tells the client nothing but the request's id.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched_send)
+        except Exception as error:
+            if started:
+                raise
+            response = problem_response(
+                _as_fact(error), scope["state"]["request_id"]
+            )
+            await response(scope, receive, send)
+
+
+def _as_fact(error: Exception) -> AppError:
+    if isinstance(error, AppError):
+        return error
+    if isinstance(error, RequestValidationError):
+        fields = to_field_errors(error.errors())
+        return InvalidInput("The request is not valid", errors=fields)
+    if isinstance(error, HTTPException) and error.status_code in _FACTS:
+        return _FACTS[error.status_code](error.detail)
+    logger.error("unhandled exception", exc_info=error)
+    return AppError("Something went wrong here; it has been logged")
+
+
+_FACTS: dict[int, type[AppError]] = {
+    HTTPStatus.BAD_REQUEST: BadRequest,
+    HTTPStatus.NOT_FOUND: NotFound,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: PayloadTooLarge,
+}
+"""The framework's own errors that can get here."""

@@ -1,0 +1,43 @@
+"""What one layer needs of another, without naming who provides it."""
+
+from typing import Any, Protocol, TypeVar
+
+from app.schemas.auth import TokenSet
+
+M = TypeVar("M")
+
+
+class IdentityProvider(Protocol):
+    """Signs users in and out; Keycloak in every real installation.
+
+    Every method raises `Unauthenticated` for refused credentials and
+    `Unavailable` when the provider cannot be reached.
+    """
+
+    async def login(self, username: str, password: str) -> TokenSet:
+        """Exchange a password for tokens."""
+
+    async def refresh(self, refresh_token: str) -> TokenSet:
+        """Exchange a refresh token for new tokens."""
+
+    async def logout(self, refresh_token: str) -> None:
+        """End the session that the refresh token belongs to."""
+
+
+class Repository(Protocol[M]):
+    """Stores one kind of thing."""
+
+    async def get_by_id(self, entity_id: int) -> M | None:
+        """Return the thing with this id, or None."""
+
+    async def exists(self, **filters: Any) -> bool:
+        """Say whether anything has these values."""
+
+    async def create(self, instance: M) -> M:
+        """Store a new thing and return it with its id."""
+
+    async def update(self, instance: M) -> M:
+        """Store what was changed on a loaded thing."""
+
+    async def delete(self, instance: M) -> None:
+        """Remove a thing."""

@@ -1,0 +1,126 @@
+"""What every repository does: one table, in the caller's unit of work."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+from sqlalchemy import inspect, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.interfaces import ORMOption
+
+from app.exceptions import AppError
+from app.models.base import BaseModel
+from app.schemas.page import CursorMetadata, MetadataModel
+from app.storage.errors import violated_constraint
+from app.storage.pagination import (
+    Filters,
+    get_cursor_results,
+    get_paginated_results,
+)
+
+M = TypeVar("M", bound=BaseModel)
+Row: TypeAlias = Mapping[str, Any]
+Violations: TypeAlias = Mapping[str, Callable[[Row], AppError]]
+
+
+class BaseRepository(Generic[M]):
+    """Stores one kind of thing.
+
+    `violations` says what it means that a statement of this repository ran
+    into a constraint, given the row it was to write: the database decides
+    what is unique, not a look at it beforehand. `options` say which
+    relationships are loaded with every row.
+    """
+
+    model: type[M]
+    violations: ClassVar[Violations] = {}
+    options: ClassVar[tuple[ORMOption, ...]] = ()
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+
+    async def get_by_id(self, entity_id: int) -> M | None:
+        """Return the thing with this id, or None."""
+        return await self.session.get(
+            self.model, entity_id, options=self.options
+        )
+
+    async def get_for_update(self, entity_id: int) -> M | None:
+        """Return the thing and keep it from changing until the end."""
+        return await self.session.get(
+            self.model,
+            entity_id,
+            options=self.options,
+            with_for_update={"of": self.model},
+        )
+
+    async def exists(self, **filters: Any) -> bool:
+        """Say whether anything has these values."""
+        columns = inspect(self.model).columns
+        matching = (columns[name] == v for name, v in filters.items())
+        found = select(self.model).where(*matching).exists()
+        return bool(await self.session.scalar(select(found)))
+
+    async def list_after(
+        self, limit: int, after: str | None, filters: Filters
+    ) -> tuple[list[M], CursorMetadata]:
+        """Return the rows behind a cursor, and the cursor behind them."""
+        return await get_cursor_results(
+            self.session,
+            self.model,
+            limit,
+            after,
+            filters=filters,
+            options=self.options,
+        )
+
+    async def paginate(
+        self, page: int, per_page: int, filters: Filters
+    ) -> tuple[list[M], MetadataModel]:
+        """Return one page of what matches, and where it stands."""
+        return await get_paginated_results(
+            self.session,
+            self.model,
+            page,
+            per_page,
+            filters=filters,
+            options=self.options,
+        )
+
+    async def create(self, instance: M) -> M:
+        """Store a new thing and return it with its id.
+
+        Raises:
+            AppError: What `violations` says.
+        """
+        self.session.add(instance)
+        await self._flush(instance)
+        return instance
+
+    async def update(self, instance: M) -> M:
+        """Store what was changed on a loaded thing.
+
+        Raises:
+            AppError: What `violations` says.
+        """
+        await self._flush(instance)
+        return instance
+
+    async def delete(self, instance: M) -> None:
+        """Remove a loaded thing.
+
+        Raises:
+            AppError: What `violations` says.
+        """
+        await self.session.delete(instance)
+        await self._flush(instance)
+
+    async def _flush(self, instance: M) -> None:
+        row = instance.model_dump()  # a failed flush forgets the values
+        try:
+            await self.session.flush()
+        except IntegrityError as error:
+            fact = self.violations.get(violated_constraint(error) or "")
+            if fact is None:
+                raise
+            raise fact(row) from error

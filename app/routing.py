@@ -1,0 +1,274 @@
+"""Where a request goes, as tables that are complete before it arrives.
+
+Two tables, one for each protocol, built once from what the packages
+declare and never changed afterwards:
+
+`PackageRouter` maps a message's `pkg_id` to a handler and to the schema its
+`data` must satisfy. A module declares its own router and registers into it;
+`collect_pkg_routers` finds them all and merges them, so that a team's own
+package adds commands by being installed. Ids are any `IntEnum`, because
+theirs are not ours.
+
+`RouteTable` maps an HTTP path to its route template. Permissions are written
+for templates, and must be decided before anything of the request is looked
+at, so the table is asked first and the framework's router only follows. What
+it decides is decided nowhere else:
+
+* `HEAD` is `GET` without a body, where there is a `GET`.
+* `OPTIONS`, like every other method without a route, is 405.
+* A trailing slash makes another path; there are no redirects.
+* A mount answers any method below its path, as template `/mount/{path:path}`.
+* A path that nothing matches is 404, whoever asks.
+"""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from fastapi import APIRouter
+from fastapi.routing import iter_route_contexts
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.routing import (
+    BaseRoute,
+    Mount,
+    WebSocketRoute,
+    compile_path,
+)
+
+from app.exceptions import MethodNotAllowed, NotFound
+from app.schemas.message import RequestModel, ResponseModel
+from app.schemas.user import UserModel
+from app.utils.validation import Schema, Validator, compile_validator
+
+if TYPE_CHECKING:
+    from app.lifespan import Container
+
+Handler: TypeAlias = Callable[
+    [RequestModel[Any], "Context"], Awaitable[ResponseModel]
+]
+
+
+class Socket(Protocol):
+    """The open socket that a message came through."""
+
+    async def sign_in(self, token: str) -> UserModel:
+        """Take the token's user as the socket's, or renew his token.
+
+        Raises:
+            Unauthenticated: The token is bad or another user's; nothing
+                has changed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler works with besides its request.
+
+    `session` is the message's unit of work: opened before the handler,
+    committed after it. `user` is None only for handlers that are public.
+    """
+
+    container: "Container"
+    socket: Socket
+    user: UserModel
+    session: AsyncSession
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One kind of message: who handles it and what its data looks like."""
+
+    pkg_id: IntEnum
+    handler: Handler
+    schema: Schema
+    validate: Validator
+    public: bool
+
+
+class PackageRouter:
+    """A table of the messages that are understood."""
+
+    def __init__(self) -> None:
+        self._packages: dict[int, Package] = {}
+
+    def __iter__(self) -> Iterator[Package]:
+        return iter(sorted(self._packages.values(), key=lambda p: p.pkg_id))
+
+    def register(
+        self,
+        pkg_id: IntEnum,
+        *,
+        json_schema: Schema = None,
+        public: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Make the decorated function the handler of a message.
+
+        Args:
+            pkg_id: A member of any `IntEnum`.
+            json_schema: What `data` must be: a pydantic model or a JSON
+                schema, compiled here; None for any JSON object.
+            public: The message needs no permission and no user.
+
+        Raises:
+            ValueError: The number has a handler already.
+        """
+
+        def add(handler: Handler) -> Handler:
+            validate = compile_validator(json_schema)
+            package = Package(pkg_id, handler, json_schema, validate, public)
+            self._add(package)
+            return handler
+
+        return add
+
+    def include(self, other: "PackageRouter") -> None:
+        """Take over everything that another router has registered.
+
+        Raises:
+            ValueError: A number is in both.
+        """
+        for package in other:
+            self._add(package)
+
+    def get(self, pkg_id: int) -> Package | None:
+        """Return what was registered under this number, or None."""
+        return self._packages.get(pkg_id)
+
+    def _add(self, package: Package) -> None:
+        taken = self._packages.get(package.pkg_id)
+        if taken is not None:
+            old, new = _name(taken), _name(package)
+            message = f"pkg_id {int(package.pkg_id)} is both {old} and {new}"
+            raise ValueError(message)
+        self._packages[int(package.pkg_id)] = package
+
+
+def _name(package: Package) -> str:
+    return f"{package.pkg_id.name} ({function_name(package.handler)})"
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """Say where a person finds this function."""
+    name = getattr(function, "__name__", type(function).__name__)
+    return f"{function.__module__}.{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPRoute:
+    """A path template and the methods it answers; None is any method."""
+
+    template: str
+    methods: frozenset[str] | None
+    public: bool
+    pattern: re.Pattern[str]
+
+    def allows(self, method: str) -> bool:
+        """Say whether the route answers this method."""
+        return self.methods is None or method in self.methods
+
+
+class RouteTable:
+    """Every HTTP route of the service, in the order they are matched.
+
+    Args:
+        routes: The framework's routes.
+        excluded_paths: Regular expression that matches the whole template
+            of each public route.
+    """
+
+    def __init__(
+        self, routes: Iterable[BaseRoute], excluded_paths: str
+    ) -> None:
+        excluded = re.compile(excluded_paths)
+        self._routes = [
+            HTTPRoute(
+                template,
+                methods,
+                excluded.fullmatch(template) is not None,
+                compile_path(template)[0],
+            )
+            for template, methods in _templates(routes).items()
+        ]
+        self._fixed = {r.template: r for r in self._routes if _is_fixed(r)}
+
+    def __iter__(self) -> Iterator[HTTPRoute]:
+        return iter(self._routes)
+
+    def resolve(self, method: str, path: str) -> HTTPRoute:
+        """Return the route that answers this request.
+
+        Raises:
+            NotFound: No route has this path.
+            MethodNotAllowed: One has, with other methods.
+        """
+        route = self._fixed.get(path)
+        if route is not None and route.allows(method):
+            return route
+        matching = [r for r in self._routes if r.pattern.match(path)]
+        for route in matching:
+            if route.allows(method):
+                return route
+        if not matching:
+            raise NotFound("There is nothing at this path")
+        raise MethodNotAllowed(_with_head(matching))
+
+
+def _templates(
+    routes: Iterable[BaseRoute],
+) -> dict[str, frozenset[str] | None]:
+    templates: dict[str, frozenset[str] | None] = {}
+    for route in iter_route_contexts(list(routes)):
+        original = route.original_route
+        if isinstance(original, WebSocketRoute) or route.path is None:
+            continue
+        if isinstance(original, Mount):
+            templates[f"{route.path}/{{path:path}}"] = None
+            continue
+        known = templates.get(route.path, frozenset()) or frozenset()
+        templates[route.path] = known | frozenset(route.methods or ())
+    return templates
+
+
+def _is_fixed(route: HTTPRoute) -> bool:
+    return "{" not in route.template
+
+
+def _with_head(routes: Iterable[HTTPRoute]) -> set[str]:
+    methods = {m for route in routes for m in route.methods or ()}
+    return methods | {"HEAD"} if "GET" in methods else methods
+
+
+def collect_subrouters(packages: Iterable[str]) -> Mapping[str, APIRouter]:
+    """Find every `router` in the modules of these packages, by module."""
+    return {
+        name: module.router
+        for name, module in _modules(packages)
+        if isinstance(getattr(module, "router", None), APIRouter)
+    }
+
+
+def collect_pkg_routers(packages: Iterable[str]) -> PackageRouter:
+    """Merge every `pkg_router` in the modules of these packages.
+
+    Raises:
+        ValueError: Two handlers want the same number.
+    """
+    merged = PackageRouter()
+    for _, module in _modules(packages):
+        found = getattr(module, "pkg_router", None)
+        if isinstance(found, PackageRouter):
+            merged.include(found)
+    return merged
+
+
+def _modules(packages: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    for name in packages:
+        package = importlib.import_module(name)
+        yield name, package
+        paths = getattr(package, "__path__", ())
+        for info in pkgutil.walk_packages(paths, f"{name}."):
+            yield info.name, importlib.import_module(info.name)

@@ -1,0 +1,74 @@
+"""Books as clients send and see them."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.schemas.author import AuthorRead
+from app.schemas.page import CursorQuery, Id, Input, Name, Patch, Query
+
+
+class BookInput(Input):
+    """A book to create, or to put in the place of another."""
+
+    title: Name
+    author_id: Id
+
+
+class BookUpdate(BookInput):
+    """All new values of a book."""
+
+    id: Id
+
+
+class BookPatch(Patch):
+    """Some new values of a book."""
+
+    title: Name = Field(default_factory=str)
+    author_id: Id = Field(default_factory=int)
+
+
+class BookPartialUpdate(BookPatch):
+    """Some new values of a book, and which book."""
+
+    id: Id
+
+
+class BookRead(BaseModel):
+    """A book and who wrote it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    title: str
+    author_id: int
+    author: AuthorRead
+
+
+class BookFilters(Query):
+    """Equality on these fields; what is not given does not filter."""
+
+    id: Id | None = None
+    title: Name | None = None
+    author_id: Id | None = None
+
+
+class GetBooks(CursorQuery):
+    """Which books to list, after a cursor."""
+
+    filters: BookFilters = BookFilters()
+
+
+class GetAuthorBooks(CursorQuery):
+    """Which books of one author to list, after a cursor."""
+
+    author_id: Id
+
+
+class BookCursorQuery(BookFilters, CursorQuery):
+    """`GetBooks` as query parameters."""
+
+    def to_request(self) -> GetBooks:
+        """Return the same question as the socket asks it."""
+        filters = BookFilters(
+            id=self.id, title=self.title, author_id=self.author_id
+        )
+        return GetBooks(limit=self.limit, after=self.after, filters=filters)

@@ -1,0 +1,301 @@
+"""The service's settings: environment variables, or files of SECRETS_DIR.
+
+Names are those of the specification, without a prefix. A wrong or missing
+one stops the start with a line that names it; a misspelt one is a warning.
+"""
+
+import difflib
+import os
+import re
+import ssl
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from pydantic import (
+    AnyHttpUrl,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL
+
+from app import constants as c
+
+DEFAULT_EXCLUDED_PATHS = (
+    r"/(health|livez|readyz|startupz)"
+    r"|/(docs|openapi\.json)|/docs/.*"
+    r"|/auth/(login|refresh|logout)"
+)
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+S = TypeVar("S", bound="DatabaseSettings")
+
+
+class ConfigurationError(Exception):
+    """The start cannot go on; the message is for the person at the shell."""
+
+
+class DatabaseSettings(BaseSettings):
+    """Where the database is: all that a migration needs to know."""
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,  # docs/settings.md is made of them
+    )
+
+    database_url: SecretStr | None = None
+    """`postgresql://user:password@host:port/name`; wins over `DB_*`."""
+    db_user: str | None = None
+    """The database's user."""
+    db_password: SecretStr | None = None
+    """That user's password; any character is legal."""
+    db_host: str | None = None
+    """The database's host."""
+    db_port: Port = c.DB_DEFAULT_PORT
+    """The database's port."""
+    db_name: str | None = None
+    """The database's name."""
+    db_ssl_mode: Literal[
+        "disable", "allow", "prefer", "require", "verify-ca", "verify-full"
+    ] = "prefer"
+    """How TLS to the database is used, as libpq names it."""
+    db_ssl_ca_file: Path | None = None
+    """Certificates to trust for the database (PEM)."""
+    db_pool_size: Count = c.DB_POOL_SIZE
+    """Connections to the database at most."""
+    db_pool_timeout_seconds: Seconds = c.DB_POOL_TIMEOUT_SECONDS
+    """How long a request waits for a connection."""
+    db_statement_timeout_seconds: Seconds = c.DB_STATEMENT_TIMEOUT_SECONDS
+    """Deadline of one statement, kept by the database."""
+
+    @model_validator(mode="after")
+    def _has_its_database(self) -> Self:
+        if self.database_url is None:
+            for name in ("db_host", "db_user", "db_password", "db_name"):
+                if getattr(self, name) is None:
+                    message = f"{name.upper()}: set it, or DATABASE_URL"
+                    raise ValueError(message)
+        _ = self.sqlalchemy_url
+        return self
+
+    @cached_property
+    def sqlalchemy_url(self) -> URL:
+        """The database's address, for asyncpg.
+
+        `DATABASE_URL` wins over `DB_*`; whatever characters a password has
+        are kept, because the parts are never joined to a string again.
+        """
+        if self.database_url is not None:
+            return _parse_database_url(self.database_url.get_secret_value())
+        return URL.create(
+            "postgresql+asyncpg",
+            username=self.db_user,
+            password=_reveal(self.db_password),
+            host=self.db_host,
+            port=self.db_port,
+            database=self.db_name,
+        )
+
+
+class Settings(DatabaseSettings):
+    """Everything that may differ from one installation to the next."""
+
+    environment: str = "development"
+    """Name of the installation, for logs and metrics."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least severe line that is written."""
+    log_format: Literal["json", "console"] = "json"
+    """One JSON object a line, or text for people."""
+
+    keycloak_base_url: AnyHttpUrl
+    """Where this service reaches Keycloak."""
+    keycloak_realm: Annotated[str, Field(min_length=1)]
+    """The realm that signs the users in."""
+    keycloak_client_id: Annotated[str, Field(min_length=1)]
+    """The client a token must be for (`aud` or `azp`)."""
+    keycloak_client_secret: SecretStr | None = None
+    """The client's secret, if it is a confidential one."""
+    keycloak_issuer: str | None = None
+    """`iss` of the tokens, if Keycloak's public name differs."""
+    keycloak_ca_file: Path | None = None
+    """Certificates to trust for Keycloak (PEM)."""
+    keycloak_timeout_seconds: Seconds = c.KEYCLOAK_TIMEOUT_SECONDS
+    """Deadline of one call to Keycloak."""
+
+    redis_url: SecretStr | None = None
+    """`redis://user:password@host:port`; wins over `REDIS_*`."""
+    redis_ip: str | None = None
+    """Redis' or Valkey's host."""
+    redis_port: Port = c.REDIS_DEFAULT_PORT
+    """Redis' port."""
+    redis_username: str | None = None
+    """Redis' user, if it knows users."""
+    redis_password: SecretStr | None = None
+    """That user's password; any character is legal."""
+    redis_tls_enabled: bool = False
+    """Whether Redis is reached by TLS."""
+    redis_ca_file: Path | None = None
+    """Certificates to trust for Redis (PEM)."""
+    redis_max_connections: Count = c.REDIS_MAX_CONNECTIONS
+    """Connections to Redis at most."""
+    main_redis_db: Annotated[int, Field(ge=0)] = 0
+    """Number of the database for limits and messages."""
+    auth_redis_db: Annotated[int, Field(ge=0)] = 1
+    """Number of the database for sessions."""
+
+    actions_file_path: Path = Path("actions.json")
+    """The role map; an edit is in force within a second."""
+    excluded_paths: str = DEFAULT_EXCLUDED_PATHS
+    """Route templates that need no token, as a pattern."""
+    auth_login_enabled: bool = False
+    """Whether `/auth/*` exchanges passwords for tokens."""
+    docs_enabled: bool = True
+    """Whether `/docs` and `/openapi.json` are served."""
+
+    max_body_bytes: Count = c.MAX_BODY_BYTES
+    """The largest body accepted; more is answered with 413."""
+    request_timeout_seconds: Seconds = c.REQUEST_TIMEOUT_SECONDS
+    """Deadline of one request or one message."""
+
+    ws_allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins of browsers, by commas; else the service's own."""
+    ws_auth_timeout_seconds: Seconds = c.WS_AUTH_TIMEOUT_SECONDS
+    """How long a socket may take to bring its token."""
+    ws_max_in_flight: Count = c.WS_MAX_IN_FLIGHT
+    """Messages of one socket that run at the same time."""
+    ws_max_message_bytes: Count = c.WS_MAX_MESSAGE_BYTES
+    """The largest message accepted; more closes with 1009."""
+    ws_query_token_enabled: bool = True
+    """Whether the token may come in the query string."""
+
+    @field_validator("excluded_paths")
+    @classmethod
+    def _is_a_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            message = f"is not a regular expression: {error}"
+            raise ValueError(message) from error
+        return value
+
+    @field_validator("ws_allowed_origins", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(v.strip() for v in value.split(",") if v.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _has_redis(self) -> Self:
+        if self.redis_url is None and self.redis_ip is None:
+            message = "REDIS_IP: set it, or REDIS_URL"
+            raise ValueError(message)
+        return self
+
+    @cached_property
+    def issuer(self) -> str:
+        """`iss` of the tokens that are accepted."""
+        return self.keycloak_issuer or self.realm_url
+
+    @cached_property
+    def realm_url(self) -> str:
+        """The realm as this process reaches it."""
+        base = str(self.keycloak_base_url).rstrip("/")
+        return f"{base}/realms/{self.keycloak_realm}"
+
+    @cached_property
+    def keycloak_tls(self) -> ssl.SSLContext | bool:
+        """What httpx trusts as Keycloak: `KEYCLOAK_CA_FILE` alone, if set."""
+        if self.keycloak_ca_file is None:
+            return True
+        return ssl.create_default_context(cafile=self.keycloak_ca_file)
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _parse_database_url(value: str) -> URL:
+    try:
+        parts = urlsplit(value)
+        port = parts.port or c.DB_DEFAULT_PORT
+        valid = parts.scheme.startswith("postgres") and parts.hostname
+    except ValueError:
+        valid = False
+    if not valid:
+        message = "DATABASE_URL: not postgresql://user:password@host/name"
+        raise ValueError(message)
+    if parts.query:
+        message = "DATABASE_URL: no parameters; TLS is set with DB_SSL_*"
+        raise ValueError(message)
+    return URL.create(
+        "postgresql+asyncpg",
+        username=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        host=parts.hostname,
+        port=port,
+        database=unquote(parts.path.lstrip("/")),
+    )
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        ConfigurationError: A setting is missing or wrong; the message has a
+            line for each, which names the variable and not its value.
+    """
+    return _load(Settings)
+
+
+def load_database_settings() -> DatabaseSettings:
+    """Read the settings of a process that only uses the database.
+
+    Raises:
+        ConfigurationError: As `load_settings`.
+    """
+    return _load(DatabaseSettings)
+
+
+def _load(kind: type[S]) -> S:
+    try:
+        return kind(_secrets_dir=os.environ.get("SECRETS_DIR") or None)
+    except ValidationError as error:
+        lines = [_explain(e["loc"], e["msg"]) for e in error.errors()]
+        raise ConfigurationError("\n".join(lines)) from None
+
+
+def _explain(location: Iterable[int | str], message: str) -> str:
+    name = next((str(part).upper() for part in location), "")
+    message = message.removeprefix("Value error, ")
+    if message == "Field required":
+        message = "is missing"
+    return f"{name}: {message}" if name else message
+
+
+def misspelt(environment: Mapping[str, str]) -> list[str]:
+    """Name the variables that look like settings and are none.
+
+    That is every `GATEHOUSE_*` and every near miss of a setting's name.
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    warnings = []
+    for name in sorted(set(environment) - known):
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+        if close:
+            warnings.append(f"{name} is no setting; did you mean {close[0]}?")
+        elif name.startswith("GATEHOUSE_"):
+            warnings.append(f"{name} is no setting")
+    return warnings

@@ -1,0 +1,111 @@
+"""The database, as the rest of the service sees it: units of work.
+
+A unit of work is one transaction. The edge opens one for each request or
+message, commands and repositories work in it, and it is committed when they
+have returned or rolled back when one of them has raised. It connects when it
+is first used, so that what needs no database costs none.
+
+It is also the one place where errors from below become facts: above it, a
+database that is away is `Unavailable` like any other server.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from app.constants import (
+    DB_CLOSE_TIMEOUT_SECONDS,
+    HEALTH_CHECK_TIMEOUT_SECONDS,
+)
+from app.exceptions import AppError
+from app.settings import DatabaseSettings
+from app.storage.engine import create_engine
+from app.storage.errors import facts
+from app.storage.pagination import get_cursor_results, get_paginated_results
+from app.storage.schema import Schema
+from app.storage.waiting import wait_until_nothing_is_missing
+
+__all__ = ["Database", "get_cursor_results", "get_paginated_results"]
+
+logger = structlog.get_logger(__name__)
+
+
+class Database:
+    """A pool of connections to PostgreSQL; none is made before it is used.
+
+    `ready` says that the server has answered and had the schema.
+
+    Args:
+        settings: Where the database is, and its deadlines.
+        schema: What the database must have before it is ready.
+    """
+
+    def __init__(
+        self, settings: DatabaseSettings, schema: Schema | None = None
+    ) -> None:
+        self.ready = False
+        self._schema = schema or Schema()
+        self._engine = create_engine(settings, settings.db_pool_size)
+        # Its own connection: a pool that is busy is not a server that is away.
+        self._probe = create_engine(settings, pool_size=1)
+        self._sessions = async_sessionmaker(
+            self._engine, expire_on_commit=False, autoflush=False
+        )
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[AsyncSession]:
+        """Open a transaction, committed at the end or rolled back.
+
+        Raises:
+            AppError: The database is away, busy or too slow, or refuses
+                what was given to it.
+        """
+        session = self._sessions()
+        with facts():
+            try:
+                yield session
+                if session.in_transaction():
+                    await session.commit()
+            finally:
+                # A commit gives the connection back; what else has one rolls
+                # back, also if it is cancelled once more meanwhile.
+                if session.in_transaction():
+                    await asyncio.shield(session.close())
+
+    async def ping(self) -> None:
+        """Ask the server for an answer.
+
+        Raises:
+            Unavailable: It gave none within a second.
+        """
+        with facts():
+            async with (
+                asyncio.timeout(HEALTH_CHECK_TIMEOUT_SECONDS),
+                self._probe.connect() as connection,
+            ):
+                await connection.execute(text("SELECT 1"))
+
+    async def wait_and_init_db(self) -> None:
+        """Return when the server answers and has this version's schema."""
+        await wait_until_nothing_is_missing(self._find_missing)
+        self.ready = True
+        logger.info("database ready")
+
+    async def close(self) -> None:
+        """Close all connections, also to a server that says nothing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DB_CLOSE_TIMEOUT_SECONDS):
+                await self._engine.dispose()
+                await self._probe.dispose()
+
+    async def _find_missing(self) -> str | None:
+        try:
+            with facts():
+                async with self._probe.connect() as connection:
+                    return await connection.run_sync(self._schema.find_missing)
+        except AppError as error:
+            return error.detail

@@ -1,0 +1,118 @@
+"""What PostgreSQL and its driver say, as facts of `app.exceptions`.
+
+Errors are told apart by SQLSTATE, never by their text. What is not listed
+is a mistake of ours and stays as it is, to be seen as one.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.exceptions import (
+    AppError,
+    Conflict,
+    DeadlineExceeded,
+    InvalidInput,
+    Unavailable,
+)
+
+Fact = Callable[[], AppError]
+
+
+def _away() -> AppError:
+    return Unavailable("The database is away")
+
+
+def _busy() -> AppError:
+    return Unavailable("The database is busy")
+
+
+def _too_slow() -> AppError:
+    return DeadlineExceeded("The database took too long")
+
+
+def _unusable() -> AppError:
+    return InvalidInput("The database cannot store or compare such a value")
+
+
+def _contradiction() -> AppError:
+    return Conflict("This contradicts what is stored")
+
+
+_BY_STATE: dict[str, Fact] = {
+    "0A000": _busy,  # a statement prepared before a migration; next one works
+    "25006": _away,  # read-only: after a failover, the former primary
+    "25P03": _too_slow,  # idle in transaction
+    "55P03": _too_slow,  # lock not available in time
+    "57014": _too_slow,  # statement timeout
+}
+_BY_CLASS: dict[str, Fact] = {
+    "08": _away,  # connection
+    "22": _unusable,  # data
+    "23": _contradiction,  # integrity
+    "40": _busy,  # serialization failure, deadlock
+    "53": _busy,  # too many connections, no memory, no disk
+    "57": _away,  # shutdown, crash, starting up
+    "58": _away,  # the server's own system error
+}
+
+
+@contextmanager
+def facts() -> Iterator[None]:
+    """Turn errors of the database into facts, and nothing else.
+
+    Raises:
+        AppError: The database is away, busy or too slow, or refuses what
+            was given to it.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, ConnectionError, TimeoutError) as error:
+        fact = translate(error)
+        if fact is None:
+            raise
+        raise fact from error
+
+
+def translate(error: Exception) -> AppError | None:
+    """Return the fact behind an error of the database, None if it is ours."""
+    if isinstance(error, DBAPIError):
+        fact = _of_driver(error)
+    elif isinstance(error, PoolTimeoutError):
+        fact = _busy
+    elif isinstance(error, TimeoutError):
+        fact = _too_slow
+    elif isinstance(error, ConnectionError):
+        fact = _away
+    else:
+        fact = None
+    return fact and fact()
+
+
+def violated_constraint(error: DBAPIError) -> str | None:
+    """Return the name of the constraint that a statement ran into."""
+    return getattr(_driver_error(error), "constraint_name", None)
+
+
+def _of_driver(error: DBAPIError) -> Fact | None:
+    driver_error = _driver_error(error)
+    state = getattr(driver_error, "sqlstate", None)
+    if state is not None:
+        return _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
+    if _is_unusable_argument(driver_error):
+        return _unusable
+    return _away if error.connection_invalidated else None
+
+
+def _is_unusable_argument(error: BaseException | None) -> bool:
+    """Whether asyncpg refused a value that the server never saw."""
+    return isinstance(error, asyncpg.InterfaceError) and isinstance(
+        error, ValueError
+    )
+
+
+def _driver_error(error: DBAPIError) -> BaseException | None:
+    return error.orig and error.orig.__cause__

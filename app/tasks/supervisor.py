@@ -1,0 +1,55 @@
+"""Background work that outlives its own errors."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from app.constants import TASK_ERROR_BACKOFF_SECONDS
+
+logger = structlog.get_logger(__name__)
+
+
+class Supervisor:
+    """Runs tasks until it is left, and starts again those that fail."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run this until it returns; after an error, run it again.
+
+        Args:
+            name: What a log calls it.
+            work: Makes the coroutine, each time anew.
+        """
+        task = asyncio.create_task(self._keep_running(name, work), name=name)
+        self._tasks.add(task)
+
+    @staticmethod
+    async def _keep_running(
+        name: str, work: Callable[[], Awaitable[None]]
+    ) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                logger.exception("background task failed", task=name)
+                await asyncio.sleep(TASK_ERROR_BACKOFF_SECONDS)
+            else:
+                return

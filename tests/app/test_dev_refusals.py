@@ -1,0 +1,72 @@
+"""What `python -m app dev` refuses, in one line and before any start."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.dev.config import LOOPBACK, DevConfig
+from app.dev.errors import StartFailed
+from app.dev.progress import Lines
+from app.dev.servers import DevServers
+from tests.fixtures.dev import NO_SERVER, started_dev
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port that something else listens on."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+async def test_a_taken_port_ends_the_command_with_one_line(
+    taken_port: int, tmp_path: Path
+) -> None:
+    """The line names the port and its variable; there is no traceback."""
+    environment = {
+        **NO_SERVER,
+        "PORT": str(taken_port),
+        "DEV_DATA_DIR": str(tmp_path),
+    }
+
+    async with started_dev(environment=environment) as dev:
+        status = await dev.ended()
+
+    expected = (
+        f"Port {taken_port} of the service is taken; stop what listens "
+        "there or set PORT to another port\n"
+    )
+    assert (status, dev.output) == (1, expected)
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "name"),
+    [
+        ("DEV_DB_PORT", "DATABASE_URL", "PostgreSQL"),
+        ("DEV_REDIS_PORT", "REDIS_URL", "Valkey"),
+        ("DEV_KEYCLOAK_PORT", "KEYCLOAK_BASE_URL", "Keycloak"),
+    ],
+)
+async def test_a_taken_port_is_refused_before_anything_starts(
+    variable: str, url: str, name: str, taken_port: int, tmp_path: Path
+) -> None:
+    """The message names the port and its variable; nothing was prepared."""
+    config = DevConfig.from_environment(
+        {variable: str(taken_port), "DEV_DATA_DIR": str(tmp_path)}
+    )
+    configured = {n: v for n, v in NO_SERVER.items() if n != url}
+    servers = DevServers(config, configured, Lines(lambda _: None))
+
+    expected = f"Port {taken_port} of {name} is taken; .* set {variable} to"
+    with pytest.raises(StartFailed, match=expected):
+        async with servers.running():
+            pass
+
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_port_that_is_no_port_is_refused() -> None:
+    """The message names the variable and shows its value."""
+    with pytest.raises(StartFailed, match="DEV_DB_PORT: '65536' is not a"):
+        DevConfig.from_environment({"DEV_DB_PORT": "65536"})

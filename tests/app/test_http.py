@@ -1,0 +1,252 @@
+"""What every request over HTTP is promised."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fixtures.service import AsUser, MakeService, Service
+
+PROBLEM = "application/problem+json"
+
+
+def is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """Check that this is a problem document, and return it."""
+    assert (status, PROBLEM) == (
+        answer.status_code,
+        answer.headers["content-type"],
+    ), answer.text
+    problem = answer.json()
+    assert status == problem["status"]
+    assert answer.headers["x-request-id"] == problem["request_id"]
+    return problem
+
+
+async def test_a_token_is_needed(client: httpx.AsyncClient) -> None:
+    """Without a token it is 401, and the challenge says why."""
+    answer = await client.get("/authors")
+    is_problem(answer, 401)
+    assert answer.headers["www-authenticate"].startswith("Bearer ")
+
+
+async def test_a_role_is_needed(
+    client: httpx.AsyncClient, as_user: AsUser
+) -> None:
+    """Without the role it is 403, which names the permission."""
+    answer = await client.post(
+        "/authors", json={"name": "Ada"}, headers=as_user("reader")
+    )
+    assert "http POST /authors" == is_problem(answer, 403)["permission"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/authors/", "/AUTHORS", "//authors", "/web"]
+)
+async def test_an_unknown_path_is_404_for_everybody(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    """Nobody needs a token to learn that there is nothing."""
+    is_problem(await client.get(path), 404)
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "TRACE", "PATCH"])
+async def test_an_unknown_method_is_405(
+    client: httpx.AsyncClient, method: str
+) -> None:
+    """The answer lists the methods that there are."""
+    answer = await client.request(method, "/authors")
+    is_problem(answer, 405)
+    assert "GET, HEAD, POST" == answer.headers["allow"]
+
+
+async def test_head_is_get_without_a_body(
+    client: httpx.AsyncClient, as_user: AsUser
+) -> None:
+    """HEAD is permitted and answered as GET is."""
+    refused = await client.head("/authors")
+    assert (401, b"") == (refused.status_code, refused.content)
+    get = await client.get("/authors", headers=as_user("reader"))
+    head = await client.head("/authors", headers=as_user("reader"))
+    assert (200, b"", get.headers["content-length"]) == (
+        head.status_code,
+        head.content,
+        head.headers["content-length"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("a-1.b:c/d+e=f", True),
+        ("x" * 128, True),
+        ("x" * 129, False),
+        ("a b", False),
+        ('"', False),
+    ],
+)
+async def test_a_request_id_is_kept_if_it_is_harmless(
+    client: httpx.AsyncClient, sent: str, kept: bool
+) -> None:
+    """X-Request-ID comes back, or a new one does."""
+    answer = await client.get("/livez", headers={"X-Request-ID": sent})
+    assert kept == (sent == answer.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    ("query", "location"),
+    [
+        ("page=0", ["query", "page"]),
+        ("page=99999999999999999999", ["query", "page"]),
+        ("per_page=1000000000", ["query", "per_page"]),
+        ("per_page=x", ["query", "per_page"]),
+        ("id=-1", ["query", "id"]),
+        ("name=%00", ["query", "name"]),
+        ("nme=Ada", ["query", "nme"]),
+    ],
+)
+async def test_a_bad_query_is_422(
+    client: httpx.AsyncClient,
+    as_user: AsUser,
+    query: str,
+    location: list[str],
+) -> None:
+    """The problem names the parameter."""
+    answer = await client.get(
+        f"/authors/paginated?{query}", headers=as_user("reader")
+    )
+    errors = is_problem(answer, 422)["errors"]
+    assert [location] == [error["loc"] for error in errors]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 422),
+        (b"{", 422),
+        (b"[]", 422),
+        (b"null", 422),
+        (b'{"name": 1}', 422),
+        (b'{"name": ""}', 422),
+        (b'{"name": " \\t"}', 422),
+        (b'{"name": "a\\u0000b"}', 422),
+        (b'{"name": "\\ud800"}', 422),
+        (b'{"\\ud800": 1, "name": "Ada"}', 422),
+        (b'{"name": "Ada", "admin": true}', 422),
+        (b'{"name": "' + b"x" * 256 + b'"}', 422),
+        (b'{"name": "' + b"x" * 1_000_000 + b'"}', 422),
+        (b'{"name": "\xff"}', 400),
+        (b"[" * 100_000, 400),
+        (b'{"name": ' + b"9" * 5000 + b"}", 400),
+        (b'{"name": "' + b"x" * 1_048_576 + b'"}', 413),
+    ],
+)
+async def test_a_bad_body_is_the_clients_fault(
+    client: httpx.AsyncClient, as_user: AsUser, body: bytes, status: int
+) -> None:
+    """It is never a 500, and what was sent is not sent back."""
+    headers = {**as_user("editor"), "Content-Type": "application/json"}
+    answer = await client.post("/authors", content=body, headers=headers)
+    is_problem(answer, status)
+    assert len(answer.content) < 2000
+
+
+async def test_a_chunked_body_is_counted(
+    client: httpx.AsyncClient, as_user: AsUser, service: Service
+) -> None:
+    """A body without a declared length has the same limit."""
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(service.settings.max_body_bytes // 65536 + 1):
+            yield b" " * 65536
+
+    headers = {**as_user("editor"), "Content-Type": "application/json"}
+    answer = await client.post("/authors", content=body(), headers=headers)
+    is_problem(answer, 413)
+
+
+@pytest.mark.parametrize("probe", ["/livez", "/readyz", "/startupz", "/health"])
+async def test_probes_are_public(
+    client: httpx.AsyncClient, probe: str
+) -> None:
+    """A probe needs no token and is not cached."""
+    answer = await client.get(probe)
+    assert (200, "up", "no-store") == (
+        answer.status_code,
+        answer.json()["status"],
+        answer.headers["cache-control"],
+    )
+
+
+async def test_health_tells_of_every_part(client: httpx.AsyncClient) -> None:
+    """Database, Redis, Keycloak's keys and the role map have a state."""
+    states = (await client.get("/health")).json()
+    assert {"status", "database", "redis", "keycloak", "role_map"} == set(
+        states
+    )
+
+
+async def test_the_documents_page_needs_nothing_from_elsewhere(
+    client: httpx.AsyncClient,
+) -> None:
+    """Script and style come from the service."""
+    page = await client.get("/docs")
+    assert "//" not in page.text.replace("</", "").split("<script>")[0]
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        assert f"docs/{asset}" in page.text
+        assert 200 == (await client.get(f"/docs/{asset}")).status_code
+
+
+async def test_operations_show_their_roles(
+    client: httpx.AsyncClient,
+) -> None:
+    """`x-required-roles` is the rule of the role map in force."""
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    assert (["reader"], ["editor"], "*", None) == (
+        paths["/authors"]["get"]["x-required-roles"],
+        paths["/authors"]["post"]["x-required-roles"],
+        paths["/me"]["get"]["x-required-roles"],
+        paths["/auth/login"]["post"].get("x-required-roles"),
+    )
+
+
+async def test_documents_and_login_can_be_switched_off(
+    make_service: MakeService,
+) -> None:
+    """What is off is not there."""
+    with make_service(docs_enabled=False, auth_login_enabled=False) as service:
+        async with httpx.AsyncClient(base_url=service.url) as client:
+            for path in ("/docs", "/openapi.json", "/auth/login"):
+                is_problem(await client.get(path), 404)
+
+
+async def test_me(client: httpx.AsyncClient, as_user: AsUser) -> None:
+    """A user sees his roles and what they permit over both protocols."""
+    me = (await client.get("/me", headers=as_user("reader"))).json()
+    assert ("reader", True, False) == (
+        me["username"],
+        "http GET /authors" in me["permissions"]["http"],
+        "ws CREATE_AUTHOR" in me["permissions"]["ws"],
+    )
+
+
+async def test_a_request_has_a_deadline(
+    make_service: MakeService, as_user: AsUser
+) -> None:
+    """A request that is not done in time is 503 and says when to retry."""
+    token = as_user("editor")["Authorization"]
+    with make_service(request_timeout_seconds=0.2) as service:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", service.port
+        )
+        head = (
+            "POST /authors HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n"
+            f"Content-Type: application/json\r\nAuthorization: {token}\r\n"
+        )
+        writer.write(f"{head}\r\n{{".encode())
+        answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith("http/1.1 503 ")
+    assert "\r\nretry-after: " in answer

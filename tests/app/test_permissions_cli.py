@@ -1,0 +1,150 @@
+"""`python -m app permissions`: shown, checked and converted maps."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from app.cli.permissions import permissions
+from app.schemas.permissions import from_lines, load_file
+
+ACTIONS = Path(__file__).parents[2] / "actions.json"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    runner = CliRunner(env={"COLUMNS": "160", "TERM": "dumb"})
+
+    def invoke(*arguments: object, stdin: str | None = None) -> Result:
+        return runner.invoke(permissions, list(map(str, arguments)), stdin)
+
+    return invoke
+
+
+def test_the_own_map_is_good(run: Run) -> None:
+    """The image's own map has a rule for every handler and no other."""
+    expected = f"{ACTIONS}: good, 25 permissions for admin, editor, reader\n"
+    result = run("check", ACTIONS)
+    assert expected == result.output
+    assert result.exit_code == 0
+
+
+def test_check_lists_every_finding(run: Run, tmp_path: Path) -> None:
+    """A map that does not fit is refused, with a line for each finding."""
+    document = json.loads(ACTIONS.read_text())
+    del document["ws"]["ME"]
+    document["http"]["/authors"]["PUT"] = "author"
+    path = tmp_path / "actions.json"
+    path.write_text(json.dumps(document))
+    expected = (
+        f"{path}: http PUT /authors: role 'author' is not declared in roles\n"
+        f"{path}: ws ME: a handler without a rule\n"
+        f"{path}: http PUT /authors: a rule without a handler\n"
+    )
+    result = run("check", path)
+    assert expected == result.stderr
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("command", ["check", "show --file", "convert"])
+def test_what_is_no_map_is_one_line(
+    run: Run, command: str, tmp_path: Path
+) -> None:
+    """Every command says where a file stops being a map."""
+    path = tmp_path / "actions.json"
+    path.write_text("{\n")
+    result = run(*command.split(), path)
+    reason = "Expecting property name enclosed in double quotes"
+    assert f"{path}:2:1: {reason}\n" == result.stderr
+    assert result.exit_code == 1
+
+
+def test_show_tells_who_may(run: Run) -> None:
+    """Each permission stands in one row with those who have it."""
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:3]]
+        for line in run("show", "--file", ACTIONS).output.splitlines()
+        if line.startswith("│")
+    ]
+    assert ["http GET /me", "signed-in user"] in rows
+    assert ["http POST /authors", "editor"] in rows
+    assert ["ws GET_BOOKS", "reader"] in rows
+    assert len(rows) == 25
+
+
+def test_show_marks_what_does_not_fit(run: Run, tmp_path: Path) -> None:
+    """What nobody may do and what does not exist stand in the table too."""
+    path = tmp_path / "actions.json"
+    path.write_text('{"roles": [], "ws": {"NEW": "*"}, "http": {}}')
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:4]]
+        for line in run("show", "--file", path).output.splitlines()
+    ]
+    assert ["ws ME", "nobody"] in [row[:2] for row in rows]
+    assert ["ws NEW", "", "not in this version"] in rows
+
+
+def test_convert_there_and_back(run: Run, tmp_path: Path) -> None:
+    """JSON becomes a ConfigMap that becomes the same map again."""
+    shown = run("convert", ACTIONS).output
+    document = yaml.safe_load(shown)
+    expected = load_file(ACTIONS)
+    assert expected == from_lines(document["data"])
+    assert document["kind"] == "ConfigMap"
+    assert "  reader: |\n    http GET /authors\n" in shown
+    path = tmp_path / "back.json"
+    path.write_text(run("convert", "-", stdin=shown).output)
+    assert expected == load_file(path)
+
+
+def test_convert_reads_what_kubectl_prints(run: Run) -> None:
+    """A ConfigMap may be JSON, and may have other parts."""
+    configmap = {
+        "kind": "ConfigMap",
+        "metadata": {"name": "x", "managedFields": []},
+        "data": {"reader": "ws ME\n", "true": "include reader\n"},
+    }
+    result = run("convert", "-", stdin=json.dumps(configmap))
+    expected = {
+        "roles": ["reader", "true"],
+        "ws": {"ME": {"any": ["reader", "true"]}},
+        "http": {},
+    }
+    assert expected == json.loads(result.output)
+    there = run("convert", "-", stdin=result.output).output
+    assert {"reader", "true"} == set(yaml.safe_load(there)["data"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "no ConfigMap, for it has no data"),
+        ("data: [1]", "no ConfigMap, for it has no data"),
+        ("data: {a: [ws ME]}", "data > 'a': is no text"),
+        ("data:\n  a: ws ME\n  a: ws ME", "<stdin>:3:3: key 'a' is given"),
+        ("data:\n  a: |\n    ws ME\n    x", "a:2: 'x' is none of ws, http"),
+        ("a: b: c", "<stdin>:1:5: mapping values are not allowed here"),
+        ("a: \0", "no YAML: "),
+        ("data: !!python/name:os.system ", "no ConfigMap, for it has no data"),
+        ("data: {a: &a [*a]}", "found unconstructable recursive node"),
+        ("? [a]\n: b", "found unhashable key"),
+        (
+            (
+                '{"roles": ["a", "b"], "ws": {"ME": {"all": ["a", "b"]}},'
+                ' "http": {}}'
+            ),
+            "ws ME: lines cannot say all of a, b",
+        ),
+    ],
+)
+def test_convert_says_why_not(run: Run, text: str, expected: str) -> None:
+    """What cannot be converted is named, in lines behind the file's name."""
+    result = run("convert", "-", stdin=text)
+    assert expected in result.stderr
+    assert all(x.startswith("<stdin>:") for x in result.stderr.splitlines())
+    assert result.exit_code == 1

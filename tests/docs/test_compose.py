@@ -1,0 +1,62 @@
+"""docker/ agrees with the settings, and holds no password."""
+
+import re
+from typing import Any
+
+import yaml
+
+from app.settings import Settings
+from tests.docs.repository import ROOT
+
+DOCKER = ROOT / "docker"
+COMPOSE = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
+SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
+VARIABLE = re.compile(r"\$\{(\w+)")
+
+
+def documented() -> set[str]:
+    """The variables that docker/.env.example names."""
+    text = (DOCKER / ".env.example").read_text(encoding="utf-8")
+    return set(re.findall(r"^(\w+)=", text, flags=re.MULTILINE))
+
+
+def test_service_is_given_settings_that_exist() -> None:
+    """Every variable of the service's containers is a setting."""
+    known = {name.upper() for name in Settings.model_fields}
+    given = set(SERVICES["app"]["environment"])
+    given |= set(SERVICES["migrate"]["environment"])
+    assert given - known == set()
+
+
+def test_every_variable_is_documented() -> None:
+    """What compose.yaml takes from outside is in .env.example, no more."""
+    assert documented() == set(VARIABLE.findall(COMPOSE))
+
+
+def test_no_password_has_a_default() -> None:
+    """A missing password stops compose; none is written down."""
+    uses = re.findall(r"^ *\w*PASSWORD: *(.*)$", COMPOSE, re.MULTILINE)
+    assert [use for use in uses if not re.search(r"\$\{\w+:\?\}", use)] == []
+
+
+def test_ports_are_published_on_loopback_only() -> None:
+    """Nothing in containers can be reached from another machine."""
+    ports = [p for s in SERVICES.values() for p in s.get("ports", ())]
+    assert [p for p in ports if not p.startswith("127.0.0.1:")] == []
+
+
+def test_service_waits_for_servers_that_answer() -> None:
+    """The service starts after its servers are healthy and migrated."""
+    conditions = {
+        name: dependency["condition"]
+        for service in ("app", "migrate")
+        for name, dependency in SERVICES[service]["depends_on"].items()
+    }
+    assert conditions == {
+        "migrate": "service_completed_successfully",
+        "postgres": "service_healthy",
+        "valkey": "service_healthy",
+        "keycloak": "service_healthy",
+    }
+    servers = ("postgres", "valkey", "keycloak")
+    assert all("healthcheck" in SERVICES[name] for name in servers)
