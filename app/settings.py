@@ -151,9 +151,7 @@ class Settings(DatabaseSettings):
     redis_max_connections: Count = c.REDIS_MAX_CONNECTIONS
     """Connections to Redis at most."""
     main_redis_db: Annotated[int, Field(ge=0)] = 0
-    """Number of the database for limits and messages."""
-    auth_redis_db: Annotated[int, Field(ge=0)] = 1
-    """Number of the database for sessions."""
+    """Number of the Redis database."""
 
     actions_file_path: Path = Path("actions.json")
     """The role map; an edit is in force within a second."""

@@ -1,6 +1,6 @@
 """Names for values that would otherwise be any string or number."""
 
-from typing import Any, Literal, NewType, TypeAlias
+from typing import NewType
 
 UserId = NewType("UserId", str)
 """Keycloak's `sub`."""
@@ -8,6 +8,3 @@ Username = NewType("Username", str)
 RequestId = NewType("RequestId", str)
 Token = NewType("Token", str)
 """An encoded JWT, without `Bearer `."""
-
-Protocol: TypeAlias = Literal["http", "ws"]
-JSON: TypeAlias = dict[str, Any]

@@ -1,7 +1,5 @@
 """Fixtures of every test: the real servers, and the service on them."""
 
-import logging
-
 import structlog
 
 pytest_plugins = [
@@ -13,5 +11,9 @@ pytest_plugins = [
 
 # A service in a thread of the test run says only what is wrong.
 structlog.configure(
-    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    processors=[
+        structlog.stdlib.filter_by_level,
+        structlog.stdlib.render_to_log_kwargs,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
 )

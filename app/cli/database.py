@@ -21,6 +21,8 @@ from app.storage.migrate import current, try_out, upgrade, wait_for_server
 from app.storage.schema import VERSIONS, Schema
 from app.storage.seed import seed as store_seed
 
+cli = typer.Typer()
+
 P = ParamSpec("P")
 
 Wait = Annotated[bool, typer.Option(help="Wait until the server answers.")]
@@ -44,12 +46,14 @@ def _explained(verb: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+@cli.command()
 @_explained
 def migrate(*, wait: Wait = False) -> None:
     """Apply every migration that is not applied yet."""
     asyncio.run(_migrate(wait=wait))
 
 
+@cli.command()
 @_explained
 def rollback() -> None:
     """Undo the newest migration."""
@@ -58,6 +62,7 @@ def rollback() -> None:
     typer.echo(f"The schema is at {asyncio.run(current(engine))}")
 
 
+@cli.command()
 @_explained
 def migration(message: Message) -> None:
     """Write a migration from what the models have and the schema has not."""
@@ -78,18 +83,21 @@ def migration(message: Message) -> None:
     )
 
 
+@cli.command()
 @_explained
 def migration_history() -> None:
     """List the migrations, newest first."""
     command.history(Schema().config())
 
 
+@cli.command()
 @_explained
 def migration_current() -> None:
     """Show which migration the database is at."""
     typer.echo(f"The schema is at {asyncio.run(current(_engine()))}")
 
 
+@cli.command()
 @_explained
 def migration_stamp(revision: Revision) -> None:
     """Record that the database is at a migration, without running it."""
@@ -98,6 +106,7 @@ def migration_stamp(revision: Revision) -> None:
     typer.echo(f"The schema is at {asyncio.run(current(engine))}")
 
 
+@cli.command()
 @_explained
 def test_migrations() -> None:
     """Apply, undo and apply all migrations on a database made for that."""
@@ -105,6 +114,7 @@ def test_migrations() -> None:
     typer.echo("All migrations went up, down and up; the models agree")
 
 
+@cli.command()
 @_explained
 def seed() -> None:
     """Store 50 authors and 200 books, unless there are authors already."""

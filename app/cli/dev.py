@@ -11,6 +11,8 @@ from app.dev.config import DevConfig
 from app.dev.session import Choices, Session
 from app.dev.signals import until_signalled
 
+cli = typer.Typer()
+
 ServicesOnly = Annotated[
     bool, typer.Option(help="Only the servers, for a process manager.")
 ]
@@ -19,6 +21,7 @@ Reload = Annotated[
 ]
 
 
+@cli.command()
 def dev(*, services_only: ServicesOnly = False, reload: Reload = True) -> None:
     """Run PostgreSQL, Valkey, Keycloak and the service until Ctrl-C.
 

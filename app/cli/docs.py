@@ -7,6 +7,8 @@ import typer
 
 from app.settings import Settings
 
+cli = typer.Typer()
+
 HEAD = """\
 # Settings
 
@@ -21,6 +23,7 @@ or `REDIS_IP`. `make docs` writes this page from `app/settings.py`.
 """
 
 
+@cli.command()
 def settings_table() -> None:
     """Print docs/settings.md: every setting, as the code has it."""
     typer.echo(settings_page(), nl=False)

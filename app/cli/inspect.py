@@ -13,10 +13,13 @@ from app.main import collect_surface, load_role_map, make_api
 from app.routing import HTTPRoute, function_name
 from app.settings import Settings
 
+cli = typer.Typer()
+
 RoleMap = Annotated[Path, typer.Option("--file", help="The role map to read.")]
 DEFAULT_MAP = Path(str(Settings.model_fields["actions_file_path"].default))
 
 
+@cli.command()
 def routes(file: RoleMap = DEFAULT_MAP) -> None:
     """List the HTTP routes and who may use them."""
     surface = collect_surface()
@@ -29,6 +32,7 @@ def routes(file: RoleMap = DEFAULT_MAP) -> None:
     Console().print(table)
 
 
+@cli.command()
 def ws_handlers(file: RoleMap = DEFAULT_MAP) -> None:
     """List the socket's messages, who may send them and who answers."""
     surface = collect_surface()
@@ -45,6 +49,7 @@ def ws_handlers(file: RoleMap = DEFAULT_MAP) -> None:
     Console().print(table)
 
 
+@cli.command()
 def openapi(file: RoleMap = DEFAULT_MAP) -> None:
     """Print the OpenAPI document."""
     surface = collect_surface()

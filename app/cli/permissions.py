@@ -42,6 +42,8 @@ CAPTION = (
 permissions = typer.Typer(
     help="Show, check and convert the role map.", no_args_is_help=True
 )
+cli = typer.Typer()
+cli.add_typer(permissions, name="permissions")
 
 
 def _explained(command: Callable[P, None]) -> Callable[P, None]:

@@ -7,6 +7,8 @@ import typer
 from app import server
 from app.settings import load_settings
 
+cli = typer.Typer()
+
 Host = Annotated[str, typer.Option(envvar="HOST", help="Address to bind.")]
 Port = Annotated[int, typer.Option(envvar="PORT", help="Port to bind.")]
 Reload = Annotated[
@@ -14,6 +16,7 @@ Reload = Annotated[
 ]
 
 
+@cli.command()
 def serve(
     host: Host = "127.0.0.1", port: Port = 8000, *, reload: Reload = False
 ) -> None:

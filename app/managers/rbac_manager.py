@@ -7,7 +7,6 @@ keeps a copy: the next message on an open socket is decided by the new map.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import structlog
 
@@ -32,7 +31,7 @@ __all__ = ["Catalogue", "RBACManager", "Snapshot"]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A map in force: what it says, where it is from and since when.
+    """A map in force: what it says and where it is from.
 
     `revision` rises by one with every map this process applies.
     """
@@ -41,7 +40,6 @@ class Snapshot:
     digest: str
     source: str
     revision: int
-    applied_at: datetime
     ws: WsChecks
     http: HttpChecks
 
@@ -98,7 +96,6 @@ class RBACManager:
             digest=permission_map.digest,
             source=source,
             revision=self._snapshot.revision + 1 if self._snapshot else 1,
-            applied_at=datetime.now(UTC),
             ws=ws,
             http=http,
         )

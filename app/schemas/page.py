@@ -98,9 +98,7 @@ class PageQuery(Query):
     """A list read by page number, the first being 1."""
 
     page: Annotated[int, Field(ge=1, le=MAX_PAGE_NUMBER)] = 1
-    per_page: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = (
-        DEFAULT_PAGE_SIZE
-    )
+    per_page: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE
 
 
 class CursorMetadata(BaseModel):

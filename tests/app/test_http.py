@@ -18,7 +18,7 @@ def is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
         answer.status_code,
         answer.headers["content-type"],
     ), answer.text
-    problem = answer.json()
+    problem: dict[str, Any] = answer.json()
     assert status == problem["status"]
     assert answer.headers["x-request-id"] == problem["request_id"]
     return problem
@@ -166,7 +166,9 @@ async def test_a_chunked_body_is_counted(
     is_problem(answer, 413)
 
 
-@pytest.mark.parametrize("probe", ["/livez", "/readyz", "/startupz", "/health"])
+@pytest.mark.parametrize(
+    "probe", ["/livez", "/readyz", "/startupz", "/health"]
+)
 async def test_probes_are_public(
     client: httpx.AsyncClient, probe: str
 ) -> None:

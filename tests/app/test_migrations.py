@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
-from app.__main__ import cli
+from app.cli.database import cli
 from app.settings import DatabaseSettings
 from app.storage.db import Database
 from app.storage.engine import create_migration_engine

@@ -1,7 +1,7 @@
 """A server that is away takes down no more than what needs it."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -38,7 +38,7 @@ def wired(
 
 
 @pytest.fixture
-async def new_key(servers: Servers) -> AsyncIterator[Callable[[], None]]:
+def new_key(servers: Servers) -> Iterator[Callable[[], None]]:
     """A function that makes Keycloak sign with a new key from now on."""
     made: list[str] = []
     realm = f"{servers.keycloak_base_url}/admin/realms/{servers.realm}"
@@ -77,6 +77,13 @@ def _admin(servers: Servers) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+async def _sign_in(service: Service) -> str:
+    credentials = {"username": "reader", "password": "reader"}
+    async with httpx.AsyncClient(base_url=service.url) as client:
+        answer = await client.post("/auth/login", json=credentials)
+    return str(answer.json()["access_token"])
+
+
 async def _status(service: Service, token: str) -> int:
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient() as client:
@@ -96,10 +103,7 @@ async def test_keycloak_away_and_back_with_a_new_key(
     async with open_socket(wired, known) as socket:
         wire.stop()
         new_key()
-        unknown = httpx.post(
-            f"{service.url}/auth/login",
-            json={"username": "reader", "password": "reader"},
-        ).json()["access_token"]
+        unknown = await _sign_in(service)
         assert 200 == await _status(wired, known)
         assert 503 == await _status(wired, unknown)
         reply = await ask(socket, PkgID.GET_AUTHORS)
@@ -131,9 +135,7 @@ async def test_postgres_away_and_back(
     headers = {"Authorization": f"Bearer {sign_in('reader')}"}
     with make_service(database_url=url) as service:
         async with (
-            httpx.AsyncClient(
-                base_url=service.url, headers=headers
-            ) as client,
+            httpx.AsyncClient(base_url=service.url, headers=headers) as client,
             open_socket(service, sign_in("reader")) as socket,
         ):
             assert 200 == (await client.get("/authors")).status_code

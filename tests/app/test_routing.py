@@ -32,9 +32,7 @@ class Greeting(Input):
     name: str
 
 
-async def handler(
-    request: RequestModel[Any], _: Context
-) -> ResponseModel:
+async def handler(request: RequestModel[Any], _: Context) -> ResponseModel:
     """Answer with what was asked."""
     return ResponseModel.success(request.pkg_id, request.req_id, request.data)
 
@@ -120,7 +118,7 @@ def test_a_number_has_one_handler() -> None:
     """Two handlers of one number are refused, and both are named."""
     router = PackageRouter()
     router.register(OurID.GREET)(handler)
-    with pytest.raises(ValueError, match="1000 is both GREET .* and GREET"):
+    with pytest.raises(ValueError, match=r"1000 is both GREET .* and GREET"):
         router.register(OurID.GREET)(handler)
 
 
@@ -170,6 +168,8 @@ def test_a_schema_gives_the_value(schema: Any, expected: Any) -> None:
 
 def test_packages_are_discovered() -> None:
     """Routers are found in every module below the packages named."""
-    names = {package.pkg_id.name for package in collect_pkg_routers(["app.api"])}
+    names = {
+        package.pkg_id.name for package in collect_pkg_routers(["app.api"])
+    }
     assert {"GET_AUTHORS", "CREATE_BOOK", "ME"} <= names
     assert "app.api.http.author" in collect_subrouters(["app.api"])

@@ -4,12 +4,14 @@ The page's script and style are served by this process, because clusters are
 often cut off from the internet.
 """
 
+from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
-from fastapi import APIRouter, FastAPI, Request
+import msgspec
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse
 
 from app.api.http.problems import responses, schema
 from app.routing import HTTPRoute, RouteTable
@@ -42,10 +44,19 @@ async def get_asset(asset: Asset) -> FileResponse:
 
 
 @router.get("/openapi.json")
-async def get_openapi(request: Request) -> JSONResponse:
+async def get_openapi(request: Request) -> Response:
     """Describe the API to a program, with the roles now in force."""
-    rbac = request.state.container.rbac
-    return JSONResponse(openapi_document(request.app, rbac))
+    rbac: RBACManager = request.state.container.rbac
+    revision = rbac.snapshot.revision if rbac.snapshot else 0
+    return Response(
+        _rendered(request.app, rbac, revision), media_type="application/json"
+    )
+
+
+@lru_cache(maxsize=1)
+def _rendered(app: FastAPI, rbac: "RBACManager", _revision: int) -> bytes:
+    """Keep the document of a revision: anybody may ask, and it takes time."""
+    return msgspec.json.encode(openapi_document(app, rbac))
 
 
 def openapi_document(app: FastAPI, rbac: "RBACManager") -> dict[str, Any]:

@@ -1,10 +1,6 @@
 """Numbers of the socket protocol; a leaf that every layer may import."""
 
 from enum import IntEnum, unique
-from uuid import UUID
-
-NIL_REQ_ID = str(UUID(int=0))
-"""`req_id` of a message that no request asked for."""
 
 
 @unique

@@ -88,6 +88,4 @@ async def deny(send: Send, error: AppError, request_id: str) -> None:
             "headers": response.raw_headers,
         }
     )
-    await send(
-        {"type": "websocket.http.response.body", "body": response.body}
-    )
+    await send({"type": "websocket.http.response.body", "body": response.body})

@@ -1,0 +1,96 @@
+"""How this service speaks HTTP/1.1 and WebSocket: uvicorn, made strict.
+
+uvicorn does the work; the two subclasses here close the gaps that a client
+can fall into or push at. Development, tests and production all run them,
+configured in one place, `uvicorn_options`.
+
+**Waiting.** Whenever the next move is the client's there is a deadline, and
+bytes that trickle in do not move it: `HEADER_TIMEOUT_SECONDS` for a head,
+`BODY_TIMEOUT_SECONDS` for a body, uvicorn's keep-alive in between. A request
+that comes in one packet, as nearly all do, never starts a timer.
+
+**Size.** A head has at most `MAX_HEADER_BYTES`. An unfinished one is refused
+by `_unparsed`, what came since the parser last got something done: never
+more than the head has, because a packet that also ended the message before
+is not counted. A finished one is measured header by header, but only if it
+came in packets that add up to too much.
+
+**Refusing.** A refusal is a problem document. It waits for the answers to
+requests that came before it, then the connection lingers: we say that we
+have finished, drop what still comes, and close when the client does or time
+is up. Closing at once, with bytes unread, would make the kernel send a reset
+that can overtake the answer.
+
+**Handshakes.** The HTTP parser has read the handshake already, so the socket
+takes it from there; websockets' own parser, its limit of 8 KiB a line and
+its silence about what it refuses are left out. What websockets then refuses
+is a problem document too, which does not quote the header that was wrong:
+it may be a token.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from app import constants as c
+from app.server.http import HTTPProtocol
+from app.server.websocket import WebSocketProtocol
+from app.settings import Settings
+
+APPLICATION = "app:application"
+
+
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    """Configure uvicorn, however it is started.
+
+    That is every argument of `uvicorn.Config` that this service sets, but
+    the application and its address; also gunicorn's `CONFIG_KWARGS`.
+    """
+    return {
+        "http": HTTPProtocol,
+        "ws": WebSocketProtocol,
+        "ws_max_size": settings.ws_max_message_bytes,
+        "ws_per_message_deflate": False,
+        "ws_ping_interval": c.WS_PING_INTERVAL_SECONDS,
+        "ws_ping_timeout": c.WS_PING_TIMEOUT_SECONDS,
+        "loop": "auto",
+        "interface": "asgi3",
+        "lifespan": "on",
+        "access_log": False,
+        "log_config": None,
+        "proxy_headers": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": c.SHUTDOWN_TIMEOUT_SECONDS,
+    }
+
+
+def serve(
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    reload: bool = False,
+    app: str = APPLICATION,
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        settings: Those that configure the server.
+        host: The address to listen on.
+        port: The port to listen on.
+        reload: Start again whenever a Python file of this package changes.
+        app: Import string of the application's factory.
+
+    Raises:
+        SystemExit: The address is taken or the application did not start.
+    """
+    uvicorn.run(
+        app,
+        factory=True,
+        host=host,
+        port=port,
+        reload=reload,
+        reload_dirs=str(Path(__file__).parents[1]) if reload else None,
+        **uvicorn_options(settings),
+    )

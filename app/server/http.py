@@ -1,0 +1,267 @@
+"""HTTP/1.1 whose clients cannot keep a connection by being long or slow."""
+
+import asyncio
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any, cast
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+)
+from uvicorn.server import ServerState
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+
+from app import constants as c
+from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
+from app.server.websocket import WebSocketProtocol
+
+
+class Phase(Enum):
+    """What the next byte of a connection belongs to."""
+
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+IDLE, HEAD, BODY = Phase  # looking a member up takes longer than a name
+
+
+class HTTPProtocol(LingeringClose, HttpToolsProtocol):
+    """An HTTP connection whose client cannot keep it by being long or slow."""
+
+    header_timeout_seconds = c.HEADER_TIMEOUT_SECONDS
+    body_timeout_seconds = c.BODY_TIMEOUT_SECONDS
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._phase = IDLE
+        self._unparsed = 0
+        self._packet = 0
+        self._first_packet = 0
+        self._unanswered = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._fault = HTTPStatus.BAD_REQUEST
+        self._refusal: bytes | None = None
+
+    def connection_made(  # type: ignore[override]  # as uvicorn has it
+        self, transport: asyncio.Transport
+    ) -> None:
+        """Start to wait for the first request."""
+        super().connection_made(transport)
+        self._await_client()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop to wait."""
+        self._stop_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and see whose move it is now."""
+        if self._refusal is not None:
+            if self._lingering:
+                self._drop(data)
+            return
+        self._unset_keepalive_if_required()
+        self._packet = len(data)
+        self._unparsed += self._packet
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(self._fault)
+        else:
+            self._await_client()
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._phase = HEAD
+        self._first_packet = self._packet
+        if self._deadline is not None:
+            self._stop_deadline()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Dispatch a request, unless its head is too long.
+
+        One that asks for another protocol than WebSocket is parsed again
+        first. Trailers go to a list of their own: in the request's they
+        could pose as headers that a proxy has set.
+        """
+        if self._unparsed + self._first_packet > c.MAX_HEADER_BYTES:
+            self._measure_head()
+        upgrade = self.parser.should_upgrade()
+        if upgrade and not self._should_upgrade():
+            return
+        super().on_headers_complete()
+        self._phase = BODY
+        self._unparsed = 0
+        if self._deadline is not None:
+            self._stop_deadline()
+        if not upgrade:
+            self._unanswered += 1
+            self.headers = []
+
+    def on_body(self, body: bytes) -> None:
+        """Pass on a part of a body."""
+        self._unparsed = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a body."""
+        self._phase = IDLE
+        self._unparsed = 0
+        if self._deadline is not None:
+            self._stop_deadline()
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or with the refusal that waits."""
+        self._unanswered -= 1
+        super().on_response_complete()
+        if self._deadline is not None or self._refusal is not None:
+            self._unset_keepalive_if_required()
+        if self._refusal is not None and not self._unanswered:
+            self._linger_with_refusal()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to the WebSocket protocol."""
+        self._stop_deadline()
+        self.connections.discard(self)
+        protocol = cast("type[WebSocketProtocol]", self.ws_protocol_class)(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.app_state,
+        )
+        protocol.connection_made(self.transport)
+        self.transport.set_protocol(protocol)
+        protocol.handle_connect(self._handshake())
+
+    def _handshake(self) -> Request:
+        headers = Headers()
+        for name, value in self.headers:
+            headers[name.decode("latin-1")] = value.decode("latin-1")
+        return Request(
+            self.url.decode("ascii"),
+            headers,
+            self.scope["method"],
+            f"HTTP/{self.scope['http_version']}",
+        )
+
+    def _upgrade(self, rest: bytes) -> None:
+        if not self._should_upgrade():
+            self._ignore_upgrade(rest)
+        elif self._unanswered or rest or not self._is_plain_handshake():
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        else:
+            self.handle_websocket_upgrade()
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Parse a request again without its wish for another protocol.
+
+        The parser has taken its body for that protocol. Java's own client
+        wishes for HTTP/2 in every first request.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        lines += [b"%b: %b" % h for h in self.headers if h[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
+
+    def _is_plain_handshake(self) -> bool:
+        names = {name for name, value in self.headers if value != b"0"}
+        body = {b"content-length", b"transfer-encoding"}
+        return self.url.isascii() and not names & body
+
+    def _measure_head(self) -> None:
+        size = len(self.parser.get_method() + self.url) + len("  HTTP/1.1\r\n")
+        size += sum(len(n) + len(v) + len(": \r\n") for n, v in self.headers)
+        if size > c.MAX_HEADER_BYTES:
+            self._fault = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise ValueError(size)
+
+    def _await_client(self) -> None:
+        if self._phase is IDLE and self._unanswered:
+            return
+        if self._unparsed > c.MAX_HEADER_BYTES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._deadline is None:
+            seconds = self.header_timeout_seconds
+            if self._phase is BODY:
+                seconds = self.body_timeout_seconds
+            self._deadline = self.loop.call_later(seconds, self._give_up)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self._phase is IDLE:
+            self.transport.close()
+        elif self.flow.read_paused:  # the client waits for us
+            self._await_client()
+        else:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self.logger.info("Refused a request: %d %s", status, status.phrase)
+        self._refusal = self._answer(status)
+        if self._phase is BODY:
+            self._take_back_request()
+        self._stop_deadline()
+        self._unset_keepalive_if_required()
+        if not self._unanswered:
+            self._linger_with_refusal()
+
+    def _take_back_request(self) -> None:
+        """Stop the request whose body is refused.
+
+        One that is partly answered cannot be given another answer.
+        """
+        cycle = self.cycle
+        if cycle.response_started:
+            self._refusal = b""
+        if cycle.response_complete:
+            return
+        self._unanswered -= 1
+        if self.pipeline and self.pipeline[0][0] is cycle:
+            self.pipeline.popleft()
+            return
+        cycle.disconnected = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+
+    def _linger_with_refusal(self) -> None:
+        if self._refusal is not None and not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._linger(self._refusal)
+
+    def _answer(self, status: HTTPStatus) -> bytes:
+        body = problem(status)
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", PROBLEM_JSON.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])

@@ -1,0 +1,51 @@
+"""How a connection is refused: with a reason, and so that it arrives."""
+
+import asyncio
+import json
+from http import HTTPStatus
+
+from app import constants as c
+
+PROBLEM_JSON = "application/problem+json"
+DETAILS = {
+    HTTPStatus.BAD_REQUEST: "No valid HTTP/1.1 request or handshake.",
+    HTTPStatus.REQUEST_TIMEOUT: "The request was not finished in time.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
+        "Request line and headers, or trailers, are longer than "
+        f"{c.MAX_HEADER_BYTES} bytes."
+    ),
+}
+
+
+def problem(status: HTTPStatus) -> bytes:
+    """Describe a refusal as RFC 9457 has it, in JSON."""
+    document = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+    }
+    if status in DETAILS:
+        document["detail"] = DETAILS[status]
+    return json.dumps(document).encode()
+
+
+class LingeringClose:
+    """Closes a connection so that its last words arrive."""
+
+    linger_seconds = c.LINGER_SECONDS
+    linger_bytes = c.LINGER_BYTES
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _lingering = False
+
+    def _linger(self, last_words: bytes) -> asyncio.TimerHandle:
+        self._lingering = True
+        self.transport.write(last_words)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        return self.loop.call_later(self.linger_seconds, self.transport.abort)
+
+    def _drop(self, data: bytes) -> None:
+        self.linger_bytes -= len(data)
+        if self.linger_bytes < 0:
+            self.transport.abort()

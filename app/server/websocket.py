@@ -1,0 +1,133 @@
+"""WebSocket that says why it ends, keeps its bounds and logs no token."""
+
+import asyncio
+import codecs
+import logging
+from collections.abc import Generator
+from http import HTTPStatus
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import (
+    WebSocketsSansIOProtocol,
+)
+from uvicorn.server import ServerState
+from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import Protocol, State
+from websockets.server import ServerProtocol
+
+from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
+
+
+class FrameProtocol(ServerProtocol):
+    """Parses frames; the handshake before them is the HTTP protocol's."""
+
+    _text: codecs.IncrementalDecoder | None = None
+
+    def parse(self) -> Generator[None]:
+        """Parse frames from the start."""
+        yield from Protocol.parse(self)
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame in, and fail with 1007 at text that is not UTF-8.
+
+        Empty fragments are left out: they count for nothing in the limit of
+        a message, so there could be any number of them in memory.
+        """
+        super().recv_frame(frame)
+        if frame.opcode is Opcode.TEXT:
+            self._text = codecs.getincrementaldecoder("utf-8")()
+        elif frame.opcode is not Opcode.CONT:
+            return
+        elif not frame.data and not frame.fin:
+            self.events.pop()
+        if self._text is not None:
+            self._text.decode(frame.data, frame.fin)
+            if frame.fin:
+                self._text = None
+
+    def reject(
+        self,
+        status: HTTPStatus | int,
+        text: str,  # noqa: ARG002  (it may quote a token)
+    ) -> Response:
+        """Refuse a handshake with a problem document."""
+        response = super().reject(status, problem(HTTPStatus(status)).decode())
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = PROBLEM_JSON
+        return response
+
+
+class WarningsOnly(logging.LoggerAdapter[logging.Logger]):
+    """A logger without the lines that quote paths, headers and messages."""
+
+    level = logging.WARNING
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  (logging's)
+        """Say whether a line of this level is written."""
+        return level >= self.level and super().isEnabledFor(level)
+
+
+class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
+    """A WebSocket connection that says why it ends, and logs no token."""
+
+    conn: FrameProtocol
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.logger = WarningsOnly(self.logger)  # type: ignore[assignment]  # does all that is asked of it
+        self.conn = FrameProtocol(
+            extensions=self.conn.available_extensions,
+            max_size=self.config.ws_max_size,
+            logger=self.logger,
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Take frames in, once the handshake is answered."""
+        if self._lingering:
+            self._drop(data)
+        elif self.conn.state is State.CONNECTING:
+            self._refuse_early_frames()
+        else:
+            super().data_received(data)
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless the client has stopped to read answers."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+    def handle_parser_exception(self) -> None:
+        """Close with the code that websockets has chosen for an error."""
+        close = self.conn.close_sent or Close(CloseCode.ABNORMAL_CLOSURE, "")
+        self._end(close.code, close.reason)
+
+    def keepalive_timeout(self) -> None:
+        """Close with 1011, and let go of a client that reads nothing."""
+        super().keepalive_timeout()
+        self.loop.call_later(self.linger_seconds, self.transport.abort)
+
+    def _refuse_early_frames(self) -> None:
+        self.handshake_complete = True
+        self.disconnected = True
+        response = self.conn.reject(HTTPStatus.BAD_REQUEST, "")
+        self.conn.send_response(response)
+        self._end(CloseCode.ABNORMAL_CLOSURE, "")
+
+    def _end(self, code: int, reason: str) -> None:
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": code, "reason": reason}
+        )
+        self.close_sent = True
+        self.stop_keepalive()
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self._linger(b"".join(self.conn.data_to_send()))
