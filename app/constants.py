@@ -87,6 +87,10 @@ KEYCLOAK_TIMEOUT_SECONDS: Final = 5.0
 # Role map
 ACTIONS_FILE_POLL_SECONDS: Final = 0.25
 
+# Probes
+PROBES: Final = frozenset({"/livez", "/readyz", "/startupz", "/health"})
+"""Paths that are asked every few seconds, and logged only for debugging."""
+
 # Background tasks
 TASK_ERROR_BACKOFF_SECONDS: Final = 1.0
 HEALTH_CHECK_TIMEOUT_SECONDS: Final = 1.0

@@ -130,7 +130,7 @@ def _translate(error: KeycloakError, refused: str) -> AppError:
         case "invalid_request":
             return InvalidInput("Keycloak does not accept this input")
     logger.error(
-        "keycloak_failed", status=error.response_code, error=refusal.error
+        "keycloak failed", status=error.response_code, error=refusal.error
     )
     return _unavailable()
 

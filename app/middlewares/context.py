@@ -1,5 +1,6 @@
 """The name and the log line of a request."""
 
+import logging
 import re
 import time
 from uuid import uuid4
@@ -8,6 +9,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.constants import PROBES
 from app.types import RequestId
 
 _VALID = re.compile(rb"[\w.:/+=-]{1,128}", re.ASCII)
@@ -49,15 +51,20 @@ class RequestContextMiddleware:
             try:
                 await self.app(scope, receive, send_with_id)
             finally:
-                logger.info(
-                    scope["type"],
-                    method=scope.get("method", "GET"),
-                    path=scope["path"],
-                    status=status,
-                    duration_ms=round(
-                        (time.perf_counter() - started) * 1000, 1
-                    ),
-                )
+                _log_end(scope, status, time.perf_counter() - started)
+
+
+def _log_end(scope: Scope, status: int, seconds: float) -> None:
+    """Log what was asked and how it ended; never the query or a header."""
+    level = logging.DEBUG if scope["path"] in PROBES else logging.INFO
+    logger.log(
+        level,
+        "request" if scope["type"] == "http" else "socket",
+        method=scope.get("method", "GET"),
+        path=scope["path"],
+        status=status,
+        duration_ms=round(seconds * 1000, 1),
+    )
 
 
 _STARTS = (

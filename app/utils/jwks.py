@@ -186,7 +186,7 @@ class JWKSCache:
                 keys = usable_keys(await self._download())
         except _BAD_ANSWER as error:
             self._failed = True
-            logger.warning("jwks_refresh_failed", reason=repr(error))
+            logger.warning("keys not refreshed", reason=repr(error))
         else:
             self._take(keys)
         finally:
@@ -198,7 +198,7 @@ class JWKSCache:
         if keys != self._keys:
             self._keys = keys
             self.generation += 1
-            logger.info("jwks_changed", kids=sorted(keys))
+            logger.info("keys changed", kids=sorted(keys))
 
     async def _download(self) -> bytes:
         # Not compressed: what is counted is what is held in memory.

@@ -34,6 +34,7 @@ async def get_docs() -> HTMLResponse:
         swagger_js_url="docs/swagger-ui-bundle.js",
         swagger_css_url="docs/swagger-ui.css",
         swagger_favicon_url="docs/favicon.png",
+        swagger_ui_parameters={"showExtensions": True},
     )
 
 
