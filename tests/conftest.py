@@ -13,7 +13,7 @@ pytest_plugins = [
 structlog.configure(
     processors=[
         structlog.stdlib.filter_by_level,
-        structlog.stdlib.render_to_log_kwargs,
+        structlog.processors.KeyValueRenderer(),
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
 )

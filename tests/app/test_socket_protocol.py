@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -48,33 +47,41 @@ pkg_ids = st.sampled_from([int(pkg_id) for pkg_id in PkgID]) | json_values
 
 
 class SocketMachine(RuleBasedStateMachine):
-    """A client that says anything, and remembers what is owed to it."""
+    """A client that says anything, and remembers what is owed to it.
+
+    Which rules may follow depends only on what this client did, never on
+    when the service's close arrives.
+    """
 
     service: Service
     token: str
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_open = False
+        self.closed_by_service = False
+        self.signed_in = False
         self.owed: set[str] = set()
         self.anonymous_owed = 0
-        self.socket: ClientConnection | None = None
+        self.stack = ExitStack()
+        self.socket: ClientConnection
 
-    @precondition(lambda self: self.socket is None)
+    @precondition(lambda self: not self.is_open)
     @rule(signed_in=st.sampled_from([True, True, True, False]))
     def open(self, signed_in: bool) -> None:
         """Open a socket, with a token or without."""
         headers = (
             {"Authorization": f"Bearer {self.token}"} if signed_in else {}
         )
-        self.stack = ExitStack()
         self.socket = self.stack.enter_context(
             connect(
                 self.service.ws_url, additional_headers=headers, proxy=None
             )
         )
+        self.is_open, self.closed_by_service = True, False
         self.signed_in = signed_in
 
-    @precondition(lambda self: self.socket is not None)
+    @precondition(lambda self: self.is_open)
     @rule(pkg_id=pkg_ids, data=data, missing=st.sampled_from(["", "data"]))
     def request(self, pkg_id: Any, data: Any, missing: str) -> None:
         """Send an envelope with a `req_id`, whatever else is in it."""
@@ -89,48 +96,47 @@ class SocketMachine(RuleBasedStateMachine):
         self.owed.add(req_id)
         self._send(text)
 
-    @precondition(lambda self: self.socket is not None)
+    @precondition(lambda self: self.is_open)
     @rule(message=st.text(max_size=40) | st.binary(max_size=40))
     def babble(self, message: str | bytes) -> None:
         """Send something that is no request."""
         self.anonymous_owed += 1
         self._send(message)
 
-    @precondition(lambda self: self.socket is not None)
+    @precondition(lambda self: self.is_open)
     @rule()
     def collect(self) -> None:
         """Read every reply that is owed, each once."""
-        while self.socket is not None and (self.owed or self.anonymous_owed):
+        while not self.closed_by_service and self._is_owed():
             self._receive()
 
-    @precondition(lambda self: self.socket is not None)
+    @precondition(lambda self: self.is_open)
     @rule()
     def leave(self) -> None:
         """Close the socket without waiting for anything."""
         self.stack.close()
-        self._forget()
-
-    @invariant()
-    def nothing_is_owed_without_a_socket(self) -> None:
-        """Replies belong to the socket of their requests."""
-        assert self.socket is not None or not self.owed
+        self.is_open = False
+        self.owed = set()
+        self.anonymous_owed = 0
 
     def teardown(self) -> None:
         """Read what is left, and leave."""
-        if self.socket is not None:
+        if self.is_open:
             self.collect()
-        if self.socket is not None:
             self.leave()
 
+    def _is_owed(self) -> bool:
+        return bool(self.owed or self.anonymous_owed)
+
     def _send(self, message: str | bytes) -> None:
-        assert self.socket is not None
+        if self.closed_by_service:
+            return
         try:
             self.socket.send(message)
         except ConnectionClosed as closed:
             self._closed(closed)
 
     def _receive(self) -> None:
-        assert self.socket is not None
         try:
             reply = json.loads(self.socket.recv(timeout=SECONDS))
         except ConnectionClosed as closed:
@@ -150,13 +156,7 @@ class SocketMachine(RuleBasedStateMachine):
         assert closed.rcvd is not None
         assert closed.rcvd.code in PROMISED_CLOSES
         assert not self.signed_in or closed.rcvd.code not in {4401, 4408}
-        self.stack.close()
-        self._forget()
-
-    def _forget(self) -> None:
-        self.socket = None
-        self.owed = set()
-        self.anonymous_owed = 0
+        self.closed_by_service = True
 
 
 def _refuse(constant: str) -> None:
