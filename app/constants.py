@@ -1,5 +1,6 @@
 """Numbers with a name, a unit and a reason; defaults of the settings."""
 
+from datetime import timedelta
 from typing import Final
 
 # Database
@@ -35,6 +36,8 @@ REDIS_MAX_CONNECTIONS: Final = 50
 REDIS_SOCKET_TIMEOUT_SECONDS: Final = 1.0
 REDIS_CONNECT_TIMEOUT_SECONDS: Final = 1.0
 REDIS_HEALTH_CHECK_INTERVAL_SECONDS: Final = 30
+REDIS_GRACE_TURNS: Final = 10
+"""Turns of a late event loop in which an answer that is there is found."""
 
 # Input
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -56,6 +59,21 @@ RETRY_AFTER_SECONDS: Final = 2
 """What a client is told to wait when a server we need is away."""
 SHUTDOWN_TIMEOUT_SECONDS: Final = 15
 """More than a request may take, less than Kubernetes' 30 s."""
+STOP_MARGIN_SECONDS: Final = 3
+"""What the lifespan has to end in, before gunicorn kills its worker."""
+KEEP_ALIVE_SECONDS: Final = 75
+"""More than an ingress keeps an unused connection, so that it closes first."""
+
+# Drain
+DRAIN_WAIT_SECONDS: Final = 1.0
+DRAIN_SECONDS: Final = 5.0
+DRAIN_WAVE_SECONDS: Final = 0.1
+"""Time from one wave of closed sockets to the next, at least."""
+DRAIN_JITTER_SECONDS: Final = 1.0
+"""Clients of one wave come back within this time."""
+DRAIN_TICK_SECONDS: Final = 0.1
+HURRY_SECONDS: Final = 1
+"""What is left to a process that is told a second time to end."""
 
 # WebSocket
 WS_AUTH_TIMEOUT_SECONDS: Final = 5.0
@@ -65,6 +83,53 @@ WS_PING_INTERVAL_SECONDS: Final = 20.0
 WS_PING_TIMEOUT_SECONDS: Final = 20.0
 WS_SUBPROTOCOL: Final = "gatehouse.v1"
 WS_TOKEN_SUBPROTOCOL_PREFIX: Final = "bearer."  # noqa: S105  (a prefix)
+
+# Pushes
+PUSH_BATCH_SIZE: Final = 100
+"""Events published in one transaction."""
+PUSH_POLL_SECONDS: Final = 1.0
+"""How often a process looks for events that another one has left behind."""
+PUSH_LOCK: Final = 4_281_907_555
+"""Any number, the same in every version and no other lock's."""
+PUSH_PUBLISH_SECONDS: Final = 2.0
+PUSH_CLOSE_SECONDS: Final = 1.0
+"""How long a process that ends may take to publish its last events."""
+PUSH_ASK_SECONDS: Final = 0.1
+"""How long a client that subscribes waits for Redis."""
+PUSH_STREAM_LENGTH: Final = 10_000
+"""Pushes that Redis remembers."""
+PUSH_READ_SIZE: Final = 500
+"""Pushes read from there at a time."""
+PUSH_MEMORY_LENGTH: Final = 1000
+"""Pushes that each process remembers, to replay them without Redis."""
+PUSH_MEMORY_BYTES: Final = 8 * 1024 * 1024
+PUSH_CHUNK: Final = 200
+"""Sockets written to before the event loop gets its turn."""
+PUSH_SILENCE_SECONDS: Final = 1.0
+"""How long nothing may come from Redis before it is asked."""
+PUSH_RECONNECT_SECONDS: Final = 0.25
+PUSH_REQ_ID: Final = "00000000-0000-0000-0000-000000000000"
+"""`req_id` of what nobody has asked for."""
+MAX_PUSH_BYTES: Final = 64 * 1024
+"""The largest data of a broadcast, as JSON."""
+MAX_PUSH_IDS: Final = 100
+"""Kinds of pushes that one message may name."""
+MAX_PUSH_USERS: Final = 1000
+"""Users that one broadcast may name."""
+MAX_EPOCH_LENGTH: Final = 64
+
+# Readers that are slow, and sockets of all processes
+FRAMES_EXTENSION: Final = "gatehouse.frames"
+"""Where our server offers an application to write frames."""
+WS_SEND_QUEUE_MAX_BYTES: Final = 1024 * 1024
+WS_SEND_QUEUE_MAX_SECONDS: Final = 10.0
+WS_SEND_QUEUE_LOOK_SECONDS: Final = 0.5
+"""How often it is looked at what sockets have not read."""
+CONNECTIONS_LOOK_SECONDS: Final = 0.5
+CONNECTIONS_BEAT_SECONDS: Final = 5.0
+"""How often a process tells of its sockets, even if nothing has changed."""
+CONNECTIONS_LIFE_SECONDS: Final = 20
+"""How long a process that says nothing is believed to have sockets."""
 
 # Sign-in
 TOKEN_MAX_BYTES: Final = 16 * 1024
@@ -84,17 +149,110 @@ JWKS_MAX_BYTES: Final = 256 * 1024
 """A longer answer is not a key set."""
 KEYCLOAK_TIMEOUT_SECONDS: Final = 5.0
 
+# Sessions that end
+KC_SESSION_MAX_SECONDS: Final = 36_000.0
+"""Keycloak's default; no token is given a longer life than its session."""
+KC_SESSION_EXPIRY_BUFFER_SECONDS: Final = 90.0
+"""How much longer an ended session is known: as far as clocks may differ."""
+KC_EVENTS_INTERVAL_SECONDS: Final = 2.0
+"""How often Keycloak is asked what has happened, by one process."""
+KC_EVENTS_CANDIDATE_SECONDS: Final = 1.0
+"""How often the other processes look whether that one is still there."""
+KC_EVENTS_LEASE_SECONDS: Final = 3.0
+"""How long it may be silent before another takes over."""
+KC_EVENTS_OVERLAP_SECONDS: Final = 10.0
+"""How much is read again: an event is stored some time after its own."""
+KC_EVENTS_PAGE_SIZE: Final = 500
+SESSIONS_WAIT_SECONDS: Final = 2.0
+"""How long Redis may hold a question for what is new."""
+SESSIONS_RETRY_SECONDS: Final = 0.5
+SESSIONS_BATCH_SIZE: Final = 500
+SESSIONS_MAX_UNPUBLISHED: Final = 10_000
+"""Facts that may wait for Redis; then the oldest make room."""
+SESSIONS_SWEEP_SECONDS: Final = 0.2
+"""From one look at all sockets to the next, at least."""
+LOGOUT_TOKEN_MAX_AGE_SECONDS: Final = 120
+LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
+
 # Role map
 ACTIONS_FILE_POLL_SECONDS: Final = 0.25
 
+# Audit
+AUDIT_QUEUE_MAX_SIZE: Final = 50_000
+AUDIT_BATCH_SIZE: Final = 1000
+"""Rows stored at a time; their encoding stalls the event loop for 3 ms."""
+AUDIT_BATCH_TIMEOUT_SECONDS: Final = 0.25
+"""How long a row waits for others."""
+AUDIT_CLOSE_TIMEOUT_SECONDS: Final = 5.0
+"""How long a process that ends may take to store its last rows."""
+AUDIT_RETENTION_DAYS: Final = 90
+
+# Idempotent writes
+MAX_IDEMPOTENCY_KEY_LENGTH: Final = 255
+IDEMPOTENCY_LIFETIME: Final = timedelta(hours=24)
+"""How long an answer is remembered."""
+
+# Removal of what is old
+RETENTION_INTERVAL_SECONDS: Final = 600.0
+RETENTION_BATCH_SIZE: Final = 1000
+"""Rows removed in one transaction."""
+RETENTION_LOCK: Final = 4_281_907_554
+"""Any number, the same in every version and no other lock's."""
+
+# Limits
+RATE_LIMIT_PER_MINUTE: Final = 60
+RATE_LIMIT_BURST: Final = 10
+RATE_LIMIT_MAX: Final = 65_000
+"""The largest rate and the largest burst: their sum fits in a score."""
+RATE_LIMIT_WINDOW_SECONDS: Final = 60
+WS_MAX_CONNECTIONS_PER_USER: Final = 5
+WS_MESSAGE_RATE_LIMIT: Final = 100
+WS_HEARTBEAT_SECONDS: Final = 12.0
+"""How often the leases of sockets are renewed."""
+WS_LEASE_SECONDS: Final = 40.0
+"""How long a dead process's sockets count: three heartbeats, and some."""
+LIMITER_REDIS_TIMEOUT_SECONDS: Final = 0.1
+"""The longest that Redis can hold up a request."""
+LIMITER_RETRY_SECONDS: Final = 1.0
+"""How often a Redis that is away is tried again, by nobody's request."""
+LIMITER_TICK_SECONDS: Final = 0.05
+"""Calls that leave a window within one tick leave it together."""
+LIMITER_LEASE_SECONDS: Final = 1.0
+LIMITER_LEASE_TOKENS: Final = 20
+LIMITER_LEASE_FRACTION: Final = 0.05
+"""Part of a limit that a process may hold, up to `LIMITER_LEASE_TOKENS`."""
+LIMITER_RESERVE_FRACTION: Final = 0.2
+"""Part of a window from which tokens are given out one by one."""
+LIMITER_RENEW_SECONDS: Final = 0.4
+"""How long before its end a lease is renewed; more than a sweep."""
+LIMITER_SWEEP_SECONDS: Final = 0.25
+LIMITER_IDLE_SECONDS: Final = 10.0
+"""A key that was not used for so long has its lease given back."""
+LIMITER_DENIAL_SECONDS: Final = 1.0
+"""How long a refusal is repeated without asking Redis."""
+LIMITER_BATCH: Final = 200
+"""Keys in one script: what Redis does in about a millisecond."""
+LIMITER_RENEWALS: Final = 500
+"""Leases renewed in one sweep."""
+LIMITER_LOCAL_KEYS: Final = 10_000
+"""Keys that are remembered while Redis is away."""
+
 # Probes
-PROBES: Final = frozenset({"/livez", "/readyz", "/startupz", "/health"})
+PROBES: Final = frozenset(
+    {"/livez", "/readyz", "/startupz", "/health", "/metrics"}
+)
 """Paths that are asked every few seconds, and logged only for debugging."""
+MANAGEMENT_PATHS: Final = PROBES - {"/health"}
+"""Those that are not on the client port where there is a `MANAGEMENT_PORT`."""
 
 # Background tasks
 TASK_ERROR_BACKOFF_SECONDS: Final = 1.0
 HEALTH_CHECK_TIMEOUT_SECONDS: Final = 1.0
 HEALTH_CACHE_SECONDS: Final = 1.0
+LOOP_LOOK_SECONDS: Final = 0.1
+"""How often the event loop's lag is measured."""
+LOOP_WARN_SECONDS: Final = 0.1
+"""Lag that a client notices, and that is logged."""
 
 # Development servers
 MAX_PORT: Final = 65535
@@ -107,6 +265,9 @@ DEV_MIN_FREE_BYTES: Final = 500 * 1024 * 1024
 DEV_POLL_SECONDS: Final = 0.05
 """How often a process that is starting or stopping is looked at."""
 DEV_START_TIMEOUT_SECONDS: Final = 120.0
+DEV_MAX_PODS: Final = 9
+DEV_DRAIN_TIMEOUT_SECONDS: Final = 30.0
+"""How long a service may take to drain before it is killed."""
 DEV_STOP_TIMEOUT_SECONDS: Final = 5.0
 """How long a process may take to stop before it is killed."""
 DEV_PROBE_SECONDS: Final = 0.2

@@ -1,15 +1,17 @@
 """What endpoints ask for, by type."""
 
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.managers.session_manager import SessionManager
 from app.protocols import IdentityProvider
 from app.repositories.author import AuthorRepository
 from app.repositories.book import BookRepository
+from app.repositories.user_action import UserActionRepository
 from app.schemas.user import UserModel
+from app.utils.logout_token import LogoutTokens
 
 if TYPE_CHECKING:
     from app.lifespan import Container
@@ -35,24 +37,41 @@ async def get_identity_provider(container: ContainerDep) -> IdentityProvider:
     return container.keycloak
 
 
-async def get_session(container: ContainerDep) -> AsyncIterator[AsyncSession]:
-    """Open the request's unit of work."""
-    async with container.database.unit_of_work() as session:
-        yield session
+async def get_session(request: Request) -> AsyncSession:
+    """Return the request's unit of work, which is opened before the route."""
+    session: AsyncSession = request.state.session
+    return session
+
+
+async def get_sessions(container: ContainerDep) -> SessionManager:
+    """Return what knows of sessions that have ended."""
+    return container.sessions
+
+
+async def get_logout_tokens(container: ContainerDep) -> LogoutTokens:
+    """Return what verifies logout tokens."""
+    return container.logout_tokens
 
 
 CurrentUser = Annotated[UserModel, Depends(get_user)]
+SessionsDep = Annotated[SessionManager, Depends(get_sessions)]
+LogoutTokensDep = Annotated[LogoutTokens, Depends(get_logout_tokens)]
 IdentityProviderDep = Annotated[
     IdentityProvider, Depends(get_identity_provider)
 ]
-# Scope "function": committed before the answer is sent, so that no client
-# is told of a write that then fails.
-SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
+SessionDep = Annotated[AsyncSession, Depends(get_session)]
 
 
 async def get_author_repository(session: SessionDep) -> AuthorRepository:
     """Return the authors, as the request's unit of work has them."""
     return AuthorRepository(session)
+
+
+async def get_user_action_repository(
+    session: SessionDep,
+) -> UserActionRepository:
+    """Return what users have done, as the request's unit of work has it."""
+    return UserActionRepository(session)
 
 
 async def get_book_repository(session: SessionDep) -> BookRepository:
@@ -62,3 +81,6 @@ async def get_book_repository(session: SessionDep) -> BookRepository:
 
 AuthorRepoDep = Annotated[AuthorRepository, Depends(get_author_repository)]
 BookRepoDep = Annotated[BookRepository, Depends(get_book_repository)]
+UserActionRepoDep = Annotated[
+    UserActionRepository, Depends(get_user_action_repository)
+]

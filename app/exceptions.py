@@ -123,6 +123,32 @@ class Conflict(AppError):
     code = RSPCode.CONFLICT
 
 
+class KeyReused(Conflict):
+    """A write came under the key of another write of the same user."""
+
+    def __init__(self) -> None:
+        super().__init__("This key belongs to another write")
+
+
+class RateLimited(AppError):
+    """The caller has had as much as he may have for now.
+
+    Args:
+        limit: How much that is.
+        reset_seconds: When there is room again.
+    """
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = RSPCode.RATE_LIMITED
+
+    def __init__(self, limit: int, reset_seconds: int) -> None:
+        super().__init__(
+            f"The limit is reached; wait {reset_seconds} seconds",
+            retry_after=reset_seconds,
+        )
+        self.limit = limit
+
+
 class Unavailable(AppError):
     """A server that this request needs is away or too busy."""
 
@@ -165,6 +191,13 @@ class BookNotFound(NotFound):
 
     def __init__(self, book_id: int) -> None:
         super().__init__(f"There is no book {book_id}")
+
+
+class AuditLogNotFound(NotFound):
+    """No audit row has this id."""
+
+    def __init__(self, action_id: int) -> None:
+        super().__init__(f"There is no audit log {action_id}")
 
 
 class UnknownAuthor(InvalidInput):

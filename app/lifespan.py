@@ -19,17 +19,41 @@ import structlog
 from fastapi import FastAPI
 
 from app.auth import AuthBackend
-from app.constants import ACTIONS_FILE_POLL_SECONDS
+from app.constants import (
+    ACTIONS_FILE_POLL_SECONDS,
+    LOOP_LOOK_SECONDS,
+    LOOP_WARN_SECONDS,
+)
 from app.managers.keycloak_manager import KeycloakManager
 from app.managers.rbac_manager import RBACManager
+from app.managers.session_manager import SessionManager
+from app.managers.websocket_connection_manager import (
+    WebSocketConnectionManager,
+)
 from app.routing import PackageRouter
+from app.server.drain import Drain
 from app.settings import Settings
+from app.storage.audit import AuditQueue
 from app.storage.db import Database
 from app.storage.redis import RRedis
+from app.storage.session_stream import SessionStream
+from app.tasks.audit_writer import AuditWriter
+from app.tasks.kc_user_session import UserSessionTask
+from app.tasks.loop_watchdog import watch_loop
 from app.tasks.permissions_watch import watch_permissions
+from app.tasks.pushing import Pushing
+from app.tasks.retention import Retention
+from app.tasks.sign_out import sign_out
 from app.tasks.supervisor import Supervisor
 from app.utils.health import Check, Health
 from app.utils.jwks import JWKSCache
+from app.utils.logout_token import LogoutTokens
+from app.utils.rate_limiter import (
+    ConnectionLimiter,
+    Gate,
+    Limits,
+    RateLimiter,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -46,15 +70,29 @@ class Container:
     keys: JWKSCache
     auth: AuthBackend
     keycloak: KeycloakManager
+    sockets: WebSocketConnectionManager
+    drain: Drain
+    sessions: SessionManager
+    logout_tokens: LogoutTokens
+    user_sessions: UserSessionTask
+    gate: Gate
+    limiter: RateLimiter
+    connections: ConnectionLimiter
+    limits: Limits
+    audit: AuditQueue
+    audit_writer: AuditWriter
+    retention: Retention
+    pushing: Pushing
     started: Health
     ready: Health
     health: Health
 
 
 class State(TypedDict):
-    """What every request finds in `scope["state"]`."""
+    """What every request finds in `scope["state"]`; the server, too."""
 
     container: Container
+    drain: Drain
 
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[State]]
@@ -77,7 +115,7 @@ def make_lifespan(
             container = _build(settings, router, rbac, stack)
             supervisor = await stack.enter_async_context(Supervisor())
             _start_tasks(container, supervisor)
-            yield {"container": container}
+            yield {"container": container, "drain": container.drain}
 
     return lifespan
 
@@ -92,8 +130,28 @@ def _build(
     redis = RRedis(settings, settings.main_redis_db)
     keys = JWKSCache(settings)
     keycloak = KeycloakManager(settings)
-    for part in (database, redis, keys, keycloak):
+    sockets = WebSocketConnectionManager()
+    audit = AuditQueue(
+        settings.audit_queue_max_size, settings.audit_batch_size
+    )
+    audit_writer = AuditWriter(settings, audit)
+    limiter_redis = RRedis(settings, settings.main_redis_db, hurried=True)
+    gate = Gate(limiter_redis, settings.rate_limit_timeout_seconds)
+    limiter = RateLimiter(gate)
+    connections = ConnectionLimiter(gate, settings.ws_max_connections_per_user)
+    sessions = SessionManager(
+        SessionStream(redis, limiter_redis),
+        settings.keycloak_session_max_seconds,
+    )
+    user_sessions = UserSessionTask(settings, redis.client, sessions)
+    issuer, client_id = settings.issuer, settings.keycloak_client_id
+    stack.push_async_callback(limiter_redis.close)
+    stack.push_async_callback(limiter.close)
+    for part in (database, redis, keys, keycloak, audit_writer):
         stack.push_async_callback(part.close)
+    stack.push_async_callback(user_sessions.close)
+    pushing = Pushing(settings, database, redis, router.pushes, rbac, sockets)
+    stack.push_async_callback(pushing.close)
     started = {
         "database": _reads(lambda: database.ready),
         "keycloak": _reads(lambda: keys.ready),
@@ -107,8 +165,23 @@ def _build(
         database=database,
         redis=redis,
         keys=keys,
-        auth=AuthBackend(keys, settings.issuer, settings.keycloak_client_id),
+        auth=AuthBackend(
+            keys, issuer, client_id, has_ended=sessions.has_ended
+        ),
         keycloak=keycloak,
+        sockets=sockets,
+        drain=Drain(settings, sockets),
+        sessions=sessions,
+        logout_tokens=LogoutTokens(keys, issuer, client_id),
+        user_sessions=user_sessions,
+        gate=gate,
+        limiter=limiter,
+        connections=connections,
+        limits=Limits(settings, limiter, connections),
+        audit=audit,
+        audit_writer=audit_writer,
+        retention=Retention(database, settings.audit_retention_days),
+        pushing=pushing,
         started=Health(started),
         ready=Health(ready),
         health=Health({**ready, "redis": redis.ping}),
@@ -126,6 +199,21 @@ def _start_tasks(container: Container, supervisor: Supervisor) -> None:
     path = container.settings.actions_file_path
     supervisor.start("keys", container.keys.run)
     supervisor.start("database", container.database.wait_and_init_db)
+    supervisor.start("ended sessions", container.sessions.run)
+    supervisor.start("kc_user_session", container.user_sessions.run)
+    supervisor.start(
+        "sign out", partial(sign_out, container.sessions, container.sockets)
+    )
+    if container.limits.is_enabled:
+        supervisor.start("limiter gate", container.gate.keep)
+        supervisor.start("limiter", container.limiter.run)
+        supervisor.start("socket leases", container.connections.run)
+    supervisor.start("audit", container.audit_writer.run)
+    supervisor.start("retention", container.retention.run)
+    container.pushing.start(supervisor)
+    supervisor.start(
+        "loop", partial(watch_loop, LOOP_LOOK_SECONDS, LOOP_WARN_SECONDS)
+    )
     supervisor.start(
         "permissions",
         partial(

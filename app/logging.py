@@ -1,81 +1,119 @@
 """Logs: one line of JSON each (or colours for a person), never a secret.
 
-Everything goes through the standard library's root logger, so that what
-libraries log has the same form and passes the same scrubber.
+Our own lines go straight from structlog to standard output; what libraries
+log comes through the standard library's root logger, gets the same form and
+passes the same scrubber. A call below the level does nothing at all.
+
+Libraries are not heard below INFO, whatever the level: what they tell their
+own authors there is made of frames and headers.
 """
 
 import logging
-import re
+import socket
 import sys
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.settings import Settings
+from app.utils.scrub import scrub
 
-SECRETS: Final = re.compile(
-    r"(?P<name>authorization=|bearer[ .]|bearer%20|token[\"']?[=:] ?[\"']?"
-    r"|password[\"']?[=:] ?[\"']?)[^\s&\"',;<>]+"
-    r"|eyJ[\w-]+\.[\w-]*\.?[\w-]*",
-    re.IGNORECASE,
-)
+_QUIET: Final = ("httpx", "httpcore", "watchfiles", "alembic")
 
 
-def scrub(text: str) -> str:
-    """Return the text without tokens and passwords."""
-    return SECRETS.sub(lambda m: (m["name"] or "") + "[removed]", text)
+class LineLogger(structlog.WriteLogger):
+    """Writes lines to standard output, under the name of a module.
+
+    Args:
+        name: The module's.
+    """
+
+    def __init__(self, name: str = "app", *_: Any) -> None:
+        super().__init__(sys.stdout)
+        self.name = name
 
 
 def configure_logging(settings: Settings) -> None:
     """Send every log of this process to standard output."""
+    level = logging.getLevelNamesMapping()[settings.log_level]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
+        _AddPod(settings.pod_name or socket.gethostname()),
     ]
+    render = _rendering(settings.log_format)
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=LineLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_formatter(shared, settings.log_format))
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(settings.log_level)
-    _quieten_libraries()
+    _hear_libraries(level, shared, render)
 
 
-def _formatter(shared: list[Processor], style: str) -> logging.Formatter:
+class _AddPod:
+    """Adds the pod's name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(
+        self, _: WrappedLogger, __: str, event: EventDict
+    ) -> EventDict:
+        event["pod"] = self._name
+        return event
+
+
+def _rendering(style: str) -> list[Processor]:
     # A traceback that shows local variables would show tokens.
-    render: Processor = structlog.dev.ConsoleRenderer(
+    if style == "json":
+        return [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+            _scrub_line,
+        ]
+    console = structlog.dev.ConsoleRenderer(
         colors=sys.stdout.isatty(),
         exception_formatter=structlog.dev.plain_traceback,
     )
-    tracebacks: list[Processor] = []
-    if style == "json":
-        render = structlog.processors.JSONRenderer()
-        tracebacks = [structlog.processors.format_exc_info]
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            *shared,
-            structlog.stdlib.ExtraAdder(),
-            _drop_uvicorn_colours,
-        ],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *tracebacks,
-            render,
-            _scrub_line,
-        ],
+    return [console, _scrub_line]
+
+
+def _scrub_line(_: WrappedLogger, __: str, line: EventDict | str) -> str:
+    return scrub(str(line))
+
+
+def _hear_libraries(
+    level: int, shared: list[Processor], render: list[Processor]
+) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                *shared,
+                structlog.stdlib.ExtraAdder(),
+                _drop_uvicorn_colours,
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *render,
+            ],
+        )
     )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(level, logging.INFO))
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers = []
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
+    logging.getLogger("uvicorn.access").disabled = True
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _drop_uvicorn_colours(
@@ -83,17 +121,3 @@ def _drop_uvicorn_colours(
 ) -> EventDict:
     event.pop("color_message", None)
     return event
-
-
-def _scrub_line(_: WrappedLogger, __: str, line: EventDict | str) -> str:
-    return scrub(str(line))
-
-
-def _quieten_libraries() -> None:
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logger = logging.getLogger(name)
-        logger.handlers = []
-        logger.propagate = True
-    logging.getLogger("uvicorn.access").disabled = True
-    for name in ("httpx", "httpcore", "watchfiles", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -18,6 +18,7 @@ from app.lifespan import make_lifespan
 from app.logging import configure_logging
 from app.managers.rbac_manager import Catalogue, RBACManager
 from app.middlewares import middlewares
+from app.middlewares.direct_route import DirectRouteMiddleware
 from app.routing import (
     PackageRouter,
     RouteTable,
@@ -134,9 +135,14 @@ def make_api(surface: Surface, **options: Any) -> FastAPI:
         },
         **options,
     )
+    # Not include_router, whose routers in routers cost each request more than
+    # all of our own middlewares.
     for router in surface.routers:
-        api.include_router(router)
+        api.router.routes.extend(router.routes)
     api.router.routes.extend(websocket_routes)
+    api.router.middleware_stack = DirectRouteMiddleware(
+        api.router.app, api.router
+    )
     api.state.routes = surface.routes
     return api
 

@@ -1,8 +1,12 @@
 """What one layer needs of another, without naming who provides it."""
 
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.schemas.auth import TokenSet
+from app.schemas.user import UserModel
+
+if TYPE_CHECKING:
+    from app.managers.outlet import Outlet
 
 M = TypeVar("M")
 
@@ -22,6 +26,19 @@ class IdentityProvider(Protocol):
 
     async def logout(self, refresh_token: str) -> None:
         """End the session that the refresh token belongs to."""
+
+
+class OpenSocket(Protocol):
+    """A socket of this process, as whoever manages all of them sees it."""
+
+    user: UserModel | None
+    outlet: "Outlet"
+
+    def go_away(self, reason: str) -> None:
+        """Take no more messages, send the replies in flight, close."""
+
+    def sign_out(self) -> None:
+        """Close now, because the user's session has ended."""
 
 
 class Repository(Protocol[M]):

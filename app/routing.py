@@ -40,8 +40,10 @@ from starlette.routing import (
 )
 
 from app.exceptions import MethodNotAllowed, NotFound
+from app.protocols import OpenSocket
 from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.user import UserModel
+from app.utils.metrics import UNKNOWN
 from app.utils.validation import Schema, Validator, compile_validator
 
 if TYPE_CHECKING:
@@ -52,8 +54,13 @@ Handler: TypeAlias = Callable[
 ]
 
 
-class Socket(Protocol):
-    """The open socket that a message came through."""
+class Socket(OpenSocket, Protocol):
+    """The open socket that a message came through.
+
+    `address` is the client's, None where the server does not know it.
+    """
+
+    address: str | None
 
     async def sign_in(self, token: str) -> UserModel:
         """Take the token's user as the socket's, or renew his token.
@@ -62,6 +69,9 @@ class Socket(Protocol):
             Unauthenticated: The token is bad or another user's; nothing
                 has changed.
         """
+
+    def after_reply(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do this when the reply to the message at hand has been sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,7 @@ class Package:
     schema: Schema
     validate: Validator
     public: bool
+    writes: bool
 
 
 class PackageRouter:
@@ -94,6 +105,7 @@ class PackageRouter:
 
     def __init__(self) -> None:
         self._packages: dict[int, Package] = {}
+        self._pushes: dict[IntEnum, IntEnum | None] = {}
 
     def __iter__(self) -> Iterator[Package]:
         return iter(sorted(self._packages.values(), key=lambda p: p.pkg_id))
@@ -104,6 +116,7 @@ class PackageRouter:
         *,
         json_schema: Schema = None,
         public: bool = False,
+        writes: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Make the decorated function the handler of a message.
 
@@ -112,6 +125,8 @@ class PackageRouter:
             json_schema: What `data` must be: a pydantic model or a JSON
                 schema, compiled here; None for any JSON object.
             public: The message needs no permission and no user.
+            writes: The message changes what is stored: it is done once for
+                each `req_id`, however often it comes.
 
         Raises:
             ValueError: The number has a handler already.
@@ -119,11 +134,40 @@ class PackageRouter:
 
         def add(handler: Handler) -> Handler:
             validate = compile_validator(json_schema)
-            package = Package(pkg_id, handler, json_schema, validate, public)
-            self._add(package)
+            self._add(
+                Package(
+                    *(pkg_id, handler, json_schema, validate),
+                    public=public,
+                    writes=writes,
+                )
+            )
             return handler
 
         return add
+
+    @property
+    def pushes(self) -> Mapping[IntEnum, IntEnum | None]:
+        """The messages that sockets are sent unasked.
+
+        Each has the message that reads the same: whoever may send that one
+        is sent the push. None is for everybody who is signed in.
+        """
+        return self._pushes
+
+    def push(self, pkg_id: IntEnum, *, read: IntEnum | None) -> None:
+        """Declare a message that sockets are sent unasked.
+
+        Args:
+            pkg_id: A member of any `IntEnum`.
+            read: The message whose permission it needs, None for none.
+
+        Raises:
+            ValueError: The number is another push's.
+        """
+        if pkg_id in self._pushes:
+            message = f"pkg_id {int(pkg_id)} is declared twice as a push"
+            raise ValueError(message)
+        self._pushes[pkg_id] = read
 
     def include(self, other: "PackageRouter") -> None:
         """Take over everything that another router has registered.
@@ -133,10 +177,17 @@ class PackageRouter:
         """
         for package in other:
             self._add(package)
+        for pkg_id, read in other.pushes.items():
+            self.push(pkg_id, read=read)
 
     def get(self, pkg_id: int) -> Package | None:
         """Return what was registered under this number, or None."""
         return self._packages.get(pkg_id)
+
+    def name(self, pkg_id: int | None) -> str:
+        """Return the message's name, for labels; `unknown` has no handler."""
+        package = None if pkg_id is None else self._packages.get(pkg_id)
+        return UNKNOWN if package is None else package.pkg_id.name
 
     def _add(self, package: Package) -> None:
         taken = self._packages.get(package.pkg_id)
@@ -198,6 +249,16 @@ class RouteTable:
     def __iter__(self) -> Iterator[HTTPRoute]:
         return iter(self._routes)
 
+    def find(self, method: str, path: str) -> HTTPRoute | None:
+        """Return the route that answers this request, or None."""
+        route = self._fixed.get(path)
+        if route is not None and route.allows(method):
+            return route
+        for route in self._routes:
+            if route.allows(method) and route.pattern.match(path):
+                return route
+        return None
+
     def resolve(self, method: str, path: str) -> HTTPRoute:
         """Return the route that answers this request.
 
@@ -205,13 +266,10 @@ class RouteTable:
             NotFound: No route has this path.
             MethodNotAllowed: One has, with other methods.
         """
-        route = self._fixed.get(path)
-        if route is not None and route.allows(method):
+        route = self.find(method, path)
+        if route is not None:
             return route
         matching = [r for r in self._routes if r.pattern.match(path)]
-        for route in matching:
-            if route.allows(method):
-                return route
         if not matching:
             raise NotFound("There is nothing at this path")
         raise MethodNotAllowed(_with_head(matching))

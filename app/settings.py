@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import (
     AnyHttpUrl,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     ValidationError,
     field_validator,
@@ -28,13 +29,14 @@ from sqlalchemy.engine import URL
 from app import constants as c
 
 DEFAULT_EXCLUDED_PATHS = (
-    r"/(health|livez|readyz|startupz)"
+    r"/(health|livez|readyz|startupz|metrics)"
     r"|/(docs|openapi\.json)|/docs/.*"
-    r"|/auth/(login|refresh|logout)"
+    r"|/auth/(login|refresh|logout|backchannel-logout)"
 )
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -118,6 +120,16 @@ class Settings(DatabaseSettings):
     """The least severe line that is written."""
     log_format: Literal["json", "console"] = "json"
     """One JSON object a line, or text for people."""
+    access_log_enabled: bool = True
+    """Whether each request and each socket is logged when it ends."""
+    pod_name: str | None = None
+    """The pod's name, for logs; else the host's."""
+    management_port: Port | None = None
+    """Where probes and metrics are, and then not on the client port."""
+    drain_wait_seconds: NotNegative = c.DRAIN_WAIT_SECONDS
+    """How long HTTP is still served as before, once the process must end."""
+    drain_seconds: NotNegative = c.DRAIN_SECONDS
+    """The time over which sockets are then closed, in waves."""
 
     keycloak_base_url: AnyHttpUrl
     """Where this service reaches Keycloak."""
@@ -127,6 +139,12 @@ class Settings(DatabaseSettings):
     """The client a token must be for (`aud` or `azp`)."""
     keycloak_client_secret: SecretStr | None = None
     """The client's secret, if it is a confidential one."""
+    keycloak_service_client_id: str = "gatehouse-service"
+    """The client as which this service reads Keycloak's events."""
+    keycloak_service_client_secret: SecretStr | None = None
+    """That client's secret; without it only Keycloak's calls end sessions."""
+    keycloak_session_max_seconds: Seconds = c.KC_SESSION_MAX_SECONDS
+    """How long an ended session is remembered: as a token can live."""
     keycloak_issuer: str | None = None
     """`iss` of the tokens, if Keycloak's public name differs."""
     keycloak_ca_file: Path | None = None
@@ -162,10 +180,42 @@ class Settings(DatabaseSettings):
     docs_enabled: bool = True
     """Whether `/docs` and `/openapi.json` are served."""
 
+    audit_queue_max_size: Count = c.AUDIT_QUEUE_MAX_SIZE
+    """Audit rows that may wait while the database is away."""
+    audit_batch_size: Count = c.AUDIT_BATCH_SIZE
+    """Audit rows stored at a time."""
+    audit_batch_timeout_seconds: Annotated[float, Field(gt=0, le=1)] = (
+        c.AUDIT_BATCH_TIMEOUT_SECONDS
+    )
+    """How long an audit row waits for others."""
+    audit_retention_days: Count = c.AUDIT_RETENTION_DAYS
+    """Age at which audit rows are removed."""
+
     max_body_bytes: Count = c.MAX_BODY_BYTES
     """The largest body accepted; more is answered with 413."""
     request_timeout_seconds: Seconds = c.REQUEST_TIMEOUT_SECONDS
     """Deadline of one request or one message."""
+
+    rate_limit_enabled: bool = True
+    """Whether anything is limited, sockets and their messages too."""
+    rate_limit_per_minute: Annotated[int, Field(ge=1, le=c.RATE_LIMIT_MAX)] = (
+        c.RATE_LIMIT_PER_MINUTE
+    )
+    """Requests a minute of a user, or of an address without one."""
+    rate_limit_burst: Annotated[int, Field(ge=0, le=c.RATE_LIMIT_MAX)] = (
+        c.RATE_LIMIT_BURST
+    )
+    """Requests that a minute may have besides."""
+    rate_limit_timeout_seconds: Seconds = c.LIMITER_REDIS_TIMEOUT_SECONDS
+    """How long Redis is waited for before a process counts by itself."""
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+    """Networks whose `X-Forwarded-For` is believed, by commas."""
+    ws_max_connections_per_user: Count = c.WS_MAX_CONNECTIONS_PER_USER
+    """Sockets of a user, on all pods."""
+    ws_message_rate_limit: Annotated[int, Field(ge=1, le=c.RATE_LIMIT_MAX)] = (
+        c.WS_MESSAGE_RATE_LIMIT
+    )
+    """Messages a minute of a user, over all his sockets."""
 
     ws_allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of browsers, by commas; else the service's own."""
@@ -175,6 +225,10 @@ class Settings(DatabaseSettings):
     """Messages of one socket that run at the same time."""
     ws_max_message_bytes: Count = c.WS_MAX_MESSAGE_BYTES
     """The largest message accepted; more closes with 1009."""
+    ws_send_queue_max_bytes: Count = c.WS_SEND_QUEUE_MAX_BYTES
+    """What a socket may leave unread; more closes with 4508."""
+    ws_send_queue_max_seconds: Seconds = c.WS_SEND_QUEUE_MAX_SECONDS
+    """How long a socket may read too slowly before the same."""
     ws_query_token_enabled: bool = True
     """Whether the token may come in the query string."""
 
@@ -188,7 +242,7 @@ class Settings(DatabaseSettings):
             raise ValueError(message) from error
         return value
 
-    @field_validator("ws_allowed_origins", mode="before")
+    @field_validator("ws_allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -212,6 +266,12 @@ class Settings(DatabaseSettings):
         """The realm as this process reaches it."""
         base = str(self.keycloak_base_url).rstrip("/")
         return f"{base}/realms/{self.keycloak_realm}"
+
+    @cached_property
+    def realm_admin_url(self) -> str:
+        """The realm's administration as this process reaches it."""
+        base = str(self.keycloak_base_url).rstrip("/")
+        return f"{base}/admin/realms/{self.keycloak_realm}"
 
     @cached_property
     def keycloak_tls(self) -> ssl.SSLContext | bool:

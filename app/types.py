@@ -1,6 +1,6 @@
 """Names for values that would otherwise be any string or number."""
 
-from typing import NewType
+from typing import Literal, NewType
 
 UserId = NewType("UserId", str)
 """Keycloak's `sub`."""
@@ -8,3 +8,7 @@ Username = NewType("Username", str)
 RequestId = NewType("RequestId", str)
 Token = NewType("Token", str)
 """An encoded JWT, without `Bearer `."""
+
+AuditOutcome = Literal["success", "error", "permission_denied"]
+Protocol = Literal["http", "ws"]
+"""How a request came."""

@@ -23,6 +23,7 @@ FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="gatehouse" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV HOST=0.0.0.0 \
+    MANAGEMENT_PORT=9000 \
     PATH=/opt/gatehouse/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
@@ -30,10 +31,10 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin gatehouse
 COPY --from=build /opt/gatehouse /opt/gatehouse
 WORKDIR /srv/gatehouse
-COPY actions.json ./
+COPY actions.json docker/gunicorn.conf.py ./
 USER 10001:10001
-EXPOSE 8000
+EXPOSE 8000 9000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/livez', timeout=2)"]
-CMD ["python", "-m", "app", "serve"]
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9000/livez', timeout=2)"]
+CMD ["gunicorn", "--config", "gunicorn.conf.py", "app:application()"]

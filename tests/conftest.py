@@ -6,7 +6,10 @@ pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.database",
     "tests.fixtures.tokens",
+    "tests.fixtures.limits",
     "tests.fixtures.service",
+    "tests.fixtures.realm",
+    "tests.fixtures.processes",
 ]
 
 # A service in a thread of the test run says only what is wrong.

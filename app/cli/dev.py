@@ -27,6 +27,8 @@ def dev(*, services_only: ServicesOnly = False, reload: Reload = True) -> None:
 
     The environment chooses addresses: HOST, PORT, DEV_DB_PORT,
     DEV_REDIS_PORT, DEV_KEYCLOAK_PORT, and DEV_DATA_DIR for the data.
+    With PODS=3 there are three production processes, on the ports after
+    PORT, instead of the one that reloads.
     DATABASE_URL, REDIS_URL and KEYCLOAK_BASE_URL name servers that are
     there already and are used instead.
     """

@@ -110,8 +110,7 @@ class ListAuthorsCommand(BaseCommand[GetAuthors, CursorPage[AuthorRead]]):
         authors, meta = await self.authors.list_after(
             input_data.limit, input_data.after, dict(input_data.filters)
         )
-        data = [AuthorRead.model_validate(author) for author in authors]
-        return CursorPage(data=data, meta=meta)
+        return CursorPage[AuthorRead].of(authors, meta)
 
 
 class PaginateAuthorsCommand(
@@ -129,5 +128,4 @@ class PaginateAuthorsCommand(
         authors, meta = await self.authors.paginate(
             input_data.page, input_data.per_page, dict(input_data.filters)
         )
-        data = [AuthorRead.model_validate(author) for author in authors]
-        return Page(data=data, meta=meta)
+        return Page[AuthorRead].of(authors, meta)

@@ -110,8 +110,7 @@ class ListBooksCommand(BaseCommand[GetBooks, CursorPage[BookRead]]):
         books, meta = await self.books.list_after(
             input_data.limit, input_data.after, dict(input_data.filters)
         )
-        data = [BookRead.model_validate(book) for book in books]
-        return CursorPage(data=data, meta=meta)
+        return CursorPage[BookRead].of(books, meta)
 
 
 class ListAuthorBooksCommand(
@@ -140,5 +139,4 @@ class ListAuthorBooksCommand(
         books, meta = await self.books.list_after(
             input_data.limit, input_data.after, {"author_id": author_id}
         )
-        data = [BookRead.model_validate(book) for book in books]
-        return CursorPage(data=data, meta=meta)
+        return CursorPage[BookRead].of(books, meta)

@@ -14,7 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class DevConfig:
-    """What `make serve` lets a person choose; a port of 0 is any free one."""
+    """What `make serve` lets a person choose; a port of 0 is any free one.
+
+    Without `pods` there is one service, which reloads; with them there are
+    so many production processes, on the ports after `port`.
+    """
 
     data_dir: Path = ROOT / ".gatehouse"
     host: str = LOOPBACK
@@ -22,13 +26,15 @@ class DevConfig:
     db_port: int = 0
     redis_port: int = 0
     keycloak_port: int = 0
+    pods: int = 0
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "DevConfig":
         """Read the choices, or their defaults.
 
         Raises:
-            StartFailed: A port is not a number from 1 to 65535.
+            StartFailed: A port is not a number from 1 to 65535, or `PODS`
+                is not a number.
         """
         return cls(
             data_dir=Path(
@@ -41,7 +47,22 @@ class DevConfig:
             keycloak_port=_port(
                 environment, "DEV_KEYCLOAK_PORT", c.DEV_KEYCLOAK_PORT
             ),
+            pods=_pods(environment),
         )
+
+    @property
+    def service_ports(self) -> list[int]:
+        """Where the service listens, or each of its pods."""
+        if not self.pods:
+            return [self.port]
+        return [self.port + number for number in range(1, self.pods + 1)]
+
+
+def _pods(environment: Mapping[str, str]) -> int:
+    value = environment.get("PODS") or "0"
+    if not value.isdecimal() or int(value) > c.DEV_MAX_PODS:
+        raise StartFailed(f"PODS: {value!r} is not 0 to {c.DEV_MAX_PODS}")
+    return int(value)
 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:

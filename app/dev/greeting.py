@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -31,10 +32,13 @@ with connect(sys.argv[1]) as socket:
 _REQ_ID = "00000000-0000-4000-8000-000000000001"
 
 
-def print_greeting(config: DevConfig, url: str, servers: DevServers) -> None:
+def print_greeting(
+    config: DevConfig, urls: Sequence[str], servers: DevServers
+) -> None:
     """Print addresses, users, and three commands that work when pasted."""
     console = Console()
-    console.print(_table(config, url, servers))
+    console.print(_table(config, urls, servers))
+    url = urls[0]
     python = shlex.quote(_near(Path(sys.prefix) / "bin" / "python"))
     for title, command in (
         ("Get a token:", _LOGIN),
@@ -52,13 +56,15 @@ def print_greeting(config: DevConfig, url: str, servers: DevServers) -> None:
     console.print("\nCtrl-C stops everything.")
 
 
-def _table(config: DevConfig, url: str, servers: DevServers) -> Table:
+def _table(
+    config: DevConfig, urls: Sequence[str], servers: DevServers
+) -> Table:
     table = Table(title="Gatehouse", show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    table.add_row("Service", url)
-    table.add_row("API", f"{url}/docs")
-    table.add_row("Health", f"{url}/health")
+    table.add_row("Service", "\n".join(urls))
+    table.add_row("API", f"{urls[0]}/docs")
+    table.add_row("Health", f"{urls[0]}/health")
     if servers.keycloak is not None:
         base_url = servers.keycloak.base_url
         secret = _secret(config, "keycloak_admin_password")
@@ -75,7 +81,7 @@ def print_exports(config: DevConfig, servers: DevServers) -> None:
     console.print("\nThe servers run until Ctrl-C. Their settings:\n")
     for name, value in servers.settings.items():
         shown = shlex.quote(value)
-        if name.endswith("_PASSWORD"):
+        if name.endswith(("_PASSWORD", "_SECRET")):
             shown = f'"$(cat {shlex.quote(_secret(config, name.lower()))})"'
         line = f"export {name}={shown}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)

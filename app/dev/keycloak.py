@@ -13,6 +13,7 @@ from app.dev.config import LOOPBACK, ROOT
 from app.dev.distribution import VERSION, ensure_distribution, java_command
 from app.dev.passwords import password
 from app.dev.probe import answers
+from app.dev.progress import Progress
 from app.dev.server import EmbeddedServer
 
 REALM = "gatehouse"
@@ -22,11 +23,25 @@ REALM_FILE = ROOT / "docker" / "keycloak" / "realm.json"
 
 
 class Keycloak(EmbeddedServer):
-    """Keycloak with the demo realm, its data in an H2 file."""
+    """Keycloak with the demo realm, its data in an H2 file.
+
+    Args:
+        folder: The data folder of this clone.
+        port: Where to listen; 0 is any free port.
+        progress: Is told what the server is doing.
+        service_port: Where the service is told of log-outs; 0 is nowhere.
+            It is part of the realm, whose first start decides.
+    """
 
     name: ClassVar[str] = "Keycloak"
     port_variable: ClassVar[str] = "DEV_KEYCLOAK_PORT"
     url_variable: ClassVar[str] = "KEYCLOAK_BASE_URL"
+
+    def __init__(
+        self, folder: Path, port: int, progress: Progress, service_port: int
+    ) -> None:
+        super().__init__(folder, port, progress)
+        self._service_port = service_port
 
     @property
     def base_url(self) -> str:
@@ -39,12 +54,18 @@ class Keycloak(EmbeddedServer):
         return password(self.folder, "keycloak_admin_password")
 
     @property
+    def service_client_secret(self) -> str:
+        """The secret of the client `gatehouse-service`."""
+        return password(self.folder, "keycloak_service_client_secret")
+
+    @property
     def settings(self) -> dict[str, str]:
         """The service's settings for this server."""
         return {
             "KEYCLOAK_BASE_URL": self.base_url,
             "KEYCLOAK_REALM": REALM,
             "KEYCLOAK_CLIENT_ID": CLIENT_ID,
+            "KEYCLOAK_SERVICE_CLIENT_SECRET": self.service_client_secret,
         }
 
     @property
@@ -91,7 +112,17 @@ class Keycloak(EmbeddedServer):
             **{k: v for k, v in os.environ.items() if k[:3] != "KC_"},
             "KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN,
             "KC_BOOTSTRAP_ADMIN_PASSWORD": self.admin_password,
+            # What the realm file leaves open.
+            "KEYCLOAK_BACKCHANNEL_LOGOUT_URL": self._logout_url,
+            "KEYCLOAK_SERVICE_CLIENT_SECRET": self.service_client_secret,
         }
+
+    @property
+    def _logout_url(self) -> str:
+        if not self._service_port:
+            return ""
+        address = f"http://{LOOPBACK}:{self._service_port}"
+        return f"{address}/auth/backchannel-logout"
 
     def _drop_outdated_data(self) -> None:
         """Start anew where another realm file or version made the data.

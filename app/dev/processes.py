@@ -111,6 +111,15 @@ async def ended(process: psutil.Process) -> None:
         await asyncio.sleep(DEV_POLL_SECONDS)
 
 
+async def first_ended(running: Sequence[psutil.Popen]) -> psutil.Popen:
+    """Wait until one of these processes has ended, and return it."""
+    while True:
+        for process in running:
+            if not is_alive(process):
+                return process
+        await asyncio.sleep(DEV_POLL_SECONDS)
+
+
 async def stop(
     process: psutil.Process,
     number: signal.Signals = signal.SIGTERM,

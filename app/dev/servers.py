@@ -63,7 +63,7 @@ class DevServers:
             self.valkey = Valkey(self._folder, config.redis_port, progress)
         if not _is_configured(Keycloak, environment):
             self.keycloak = Keycloak(
-                self._folder, config.keycloak_port, progress
+                self._folder, config.keycloak_port, progress, config.port
             )
 
     @property

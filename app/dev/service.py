@@ -1,4 +1,8 @@
-"""The service itself, as a process on the servers of `app.dev.servers`."""
+"""The service itself, as a process on the servers of `app.dev.servers`.
+
+It is `python -m app serve`, or with `PODS` gunicorn as in the image: three
+such processes on one machine are three pods.
+"""
 
 import asyncio
 import sys
@@ -7,14 +11,14 @@ from contextlib import asynccontextmanager
 
 import psutil
 
-from app.constants import DEV_PROBE_SECONDS
+from app.constants import DEV_DRAIN_TIMEOUT_SECONDS, DEV_PROBE_SECONDS
 from app.dev import processes
 from app.dev.config import LOOPBACK, ROOT, DevConfig
 from app.dev.locks import opened
 from app.dev.ports import require_free
 from app.dev.probe import answers
 from app.dev.progress import Progress
-from app.dev.records import leave_record, read_record
+from app.dev.records import Record, leave_record, read_record
 
 DEFAULTS = {
     "AUTH_LOGIN_ENABLED": "true",
@@ -24,27 +28,37 @@ DEFAULTS = {
 """How development differs; what the person has set wins."""
 
 _ANY_ADDRESS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104  (not bound)
-_MARK = "-m app serve"
+_POD = ("-m", "gunicorn", "--config", "docker/gunicorn.conf.py")
+_SERVE = ("-m", "app", "serve")
+_OF_PODS = {"MANAGEMENT_PORT": ""}
+"""One port, which several processes of one machine cannot share."""
+_QUICK = {"DRAIN_SECONDS": "0", "DRAIN_WAIT_SECONDS": "0"}
+"""Ctrl-C ends the one service at once; what the person has set wins."""
 
 
 class Service:
-    """`python -m app serve`, once the database is migrated and seeded.
+    """A process that serves, once the database is migrated and seeded.
 
     Args:
-        config: Address, port and data folder.
+        config: Address and data folder.
+        port: Where it listens.
         environment: All of the service's environment.
     """
 
     def __init__(
-        self, config: DevConfig, environment: Mapping[str, str]
+        self, config: DevConfig, port: int, environment: Mapping[str, str]
     ) -> None:
         self._config = config
+        self._port = port
         self._environment = {
+            **({} if config.pods else _QUICK),
             **environment,
+            **(_OF_PODS if config.pods else {}),
             "HOST": config.host,
-            "PORT": str(config.port),
+            "PORT": str(port),
         }
-        name = f"service-{config.port}"
+        self._command = _POD if config.pods else _SERVE
+        name = f"service-{port}"
         self._record = config.data_dir / f"{name}.json"
         self._lock = config.data_dir / f"{name}.lock"
 
@@ -53,7 +67,7 @@ class Service:
         """Where the service is, as this machine's programs reach it."""
         host = _ANY_ADDRESS.get(self._config.host, self._config.host)
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self._config.port}"
+        return f"http://{host}:{self._port}"
 
     @asynccontextmanager
     async def claimed_port(self) -> AsyncIterator[None]:
@@ -63,12 +77,10 @@ class Service:
             StartFailed: Something else listens there.
         """
         with opened(self._lock) as lock:
-            left_over = read_record(self._record, _MARK)
+            left_over = self._left_over()
             if lock.try_alone() and left_over is not None:
                 await processes.stop(psutil.Process(left_over.pid))
-            require_free(
-                self._config.port, "the service", "PORT", self._config.host
-            )
+            require_free(self._port, "the service", "PORT", self._config.host)
             yield
 
     async def migrate_and_seed(self, progress: Progress) -> None:
@@ -89,17 +101,27 @@ class Service:
         progress.finish("Database", "migrated and seeded")
 
     def start(self, *, reload: bool) -> psutil.Popen:
-        """Start the process; its output is ours."""
+        """Start the process; its output is ours.
+
+        Args:
+            reload: Start again when the code changes; no pod ever does.
+        """
+        options = ["--reload" if reload else "--no-reload"]
         process = processes.spawn(
             [
-                *(sys.executable, "-m", "app", "serve"),
-                "--reload" if reload else "--no-reload",
+                *(sys.executable, *self._command),
+                *([] if self._config.pods else options),
             ],
             environment=self._environment,
             cwd=ROOT,
         )
-        leave_record(self._record, process, self._config.port)
+        leave_record(self._record, process, self._port)
         return process
+
+    @staticmethod
+    async def stop(process: psutil.Process) -> None:
+        """Stop the process, which is given the time to drain."""
+        await processes.stop(process, seconds=DEV_DRAIN_TIMEOUT_SECONDS)
 
     async def wait_until_ready(self, process: psutil.Process) -> bool:
         """Say whether the service became ready before it ended."""
@@ -108,3 +130,8 @@ class Service:
                 return True
             await asyncio.sleep(DEV_PROBE_SECONDS)
         return False
+
+    def _left_over(self) -> Record | None:
+        marks = (" ".join(command) for command in (_POD, _SERVE))
+        found = (read_record(self._record, mark) for mark in marks)
+        return next(filter(None, found), None)

@@ -2,11 +2,12 @@
 
 import asyncio
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 from app.dev import processes
@@ -68,27 +69,39 @@ class Session:
         self, stack: AsyncExitStack, servers: DevServers, progress: Progress
     ) -> None:
         self._config.data_dir.mkdir(parents=True, exist_ok=True)
-        service = self._service(servers)
+        services = self._services(servers)
         if not self._choices.services_only:
-            await stack.enter_async_context(service.claimed_port())
+            for service in services:
+                await stack.enter_async_context(service.claimed_port())
         await stack.enter_async_context(
-            servers.running(lambda: service.migrate_and_seed(progress))
+            servers.running(lambda: services[0].migrate_and_seed(progress))
         )
         _write_environment(self._config.data_dir / "env", servers.settings)
 
     async def _serve(self, stack: AsyncExitStack, servers: DevServers) -> int:
-        service = self._service(servers)
-        process = service.start(reload=self._choices.reload)
-        stack.push_async_callback(processes.stop, process)
-        if await service.wait_until_ready(process):
-            print_greeting(self._config, service.url, servers)
-        await processes.ended(process)
+        running: list[psutil.Popen] = []
+        stack.push_async_callback(_stop_all, running)
+        services = self._services(servers)
+        for service in services:
+            process = service.start(reload=self._choices.reload)
+            running.append(process)
+        ready = [
+            await service.wait_until_ready(process)
+            for service, process in zip(services, running, strict=True)
+        ]
+        if all(ready):
+            urls = [service.url for service in services]
+            print_greeting(self._config, urls, servers)
+        ended = await processes.first_ended(running)
         self._console.print("The service has ended.")
-        return abs(process.wait() or 0)
+        return abs(ended.wait() or 0)
 
-    def _service(self, servers: DevServers) -> Service:
+    def _services(self, servers: DevServers) -> list[Service]:
         environment = {**DEFAULTS, **self._given, **servers.settings}
-        return Service(self._config, environment)
+        return [
+            Service(self._config, port, environment)
+            for port in self._config.service_ports
+        ]
 
     async def _tell_of_deaths(self, servers: DevServers) -> None:
         await asyncio.gather(*map(self._tell_of_death, servers.embedded))
@@ -98,6 +111,10 @@ class Session:
             await processes.ended(server.process)
             last = processes.tail(server.log)
             self._console.print(f"{server.name} has ended: {last}")
+
+
+async def _stop_all(running: Sequence[psutil.Process]) -> None:
+    await asyncio.gather(*map(Service.stop, running))
 
 
 def _write_environment(path: Path, settings: Mapping[str, str]) -> None:

@@ -6,7 +6,9 @@ old map or the new one and never a part of each, and needs no lock. Nothing
 keeps a copy: the next message on an open socket is decided by the new map.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 
 import structlog
 
@@ -25,6 +27,7 @@ from app.schemas.permissions import (
     PermissionMapError,
 )
 from app.schemas.user import UserModel
+from app.utils.metrics import rbac_reload_seconds
 
 __all__ = ["Catalogue", "RBACManager", "Snapshot"]
 
@@ -54,6 +57,7 @@ class RBACManager:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._snapshot: Snapshot | None = None
+        self._watchers: list[Callable[[], None]] = []
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -79,6 +83,7 @@ class RBACManager:
         Raises:
             PermissionMapError: A line for each fault, which names it.
         """
+        began = perf_counter()
         faults = permission_map.undeclared()
         if strict:
             faults = find_faults(permission_map, self.catalogue)
@@ -87,7 +92,14 @@ class RBACManager:
         self._warn_of_unknown(permission_map, source)
         snapshot = self._compile(permission_map, source)
         self._snapshot = snapshot
+        for tell in self._watchers:
+            tell()
+        rbac_reload_seconds.observe(perf_counter() - began)
         return snapshot
+
+    def watch(self, tell: Callable[[], None]) -> None:
+        """Call this whenever another map has come into force."""
+        self._watchers.append(tell)
 
     def _compile(self, permission_map: PermissionMap, source: str) -> Snapshot:
         ws, http = compile_map(permission_map, self.catalogue)

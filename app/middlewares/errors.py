@@ -14,6 +14,7 @@ from app.exceptions import (
     NotFound,
     PayloadTooLarge,
 )
+from app.utils.metrics import UNMATCHED, app_errors_total
 from app.utils.problems import problem_response
 from app.utils.validation import to_field_errors
 
@@ -48,14 +49,15 @@ class ErrorsMiddleware:
             await self.app(scope, receive, watched_send)
         except Exception as error:
             if started:
+                _count(error, scope)
                 raise
             response = problem_response(
-                _as_fact(error), scope["state"]["request_id"]
+                _as_fact(error, scope), scope["state"]["request_id"]
             )
             await response(scope, receive, send)
 
 
-def _as_fact(error: Exception) -> AppError:
+def _as_fact(error: Exception, scope: Scope) -> AppError:
     if isinstance(error, AppError):
         return error
     if isinstance(error, RequestValidationError):
@@ -64,7 +66,14 @@ def _as_fact(error: Exception) -> AppError:
     if isinstance(error, HTTPException) and error.status_code in _FACTS:
         return _FACTS[error.status_code](error.detail)
     logger.error("unhandled exception", exc_info=error)
+    _count(error, scope)
     return AppError("Something went wrong here; it has been logged")
+
+
+def _count(error: Exception, scope: Scope) -> None:
+    route = scope["state"].get("route")
+    handler = f"http {route.template}" if route else UNMATCHED
+    app_errors_total.labels(type(error).__name__, handler).inc()
 
 
 _FACTS: dict[int, type[AppError]] = {

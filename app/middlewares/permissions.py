@@ -1,16 +1,22 @@
 """Who may send which request: decided before anything else looks at it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.auth import bearer_token
-from app.exceptions import PermissionDenied
+from app.exceptions import PermissionDenied, Unauthenticated
+from app.middlewares.rate_limit import charge
 from app.routing import HTTPRoute, RouteTable
 from app.schemas.user import UserModel
+from app.storage.audit import Action
 
 if TYPE_CHECKING:
     from app.lifespan import Container
+
+WRITES: Final = frozenset({"DELETE", "PATCH", "POST", "PUT"})
+"""Methods that may change what is stored."""
 
 
 class PermAuthHTTPMiddleware:
@@ -36,6 +42,7 @@ class PermAuthHTTPMiddleware:
             NotFound: No route has this path.
             MethodNotAllowed: The path has no such method.
             Unauthenticated: The route needs a user and there is none.
+            RateLimited: The user, or the address, has asked too often.
             PermissionDenied: The user's roles do not permit it.
         """
         if scope["type"] != "http":
@@ -45,8 +52,12 @@ class PermAuthHTTPMiddleware:
         if method == "HEAD":
             method = "GET"
             scope = {**scope, "method": method}
-        route = self.routes.resolve(method, scope["path"])
-        if not route.public:
+        route = scope["state"].get("route")
+        if route is None:
+            route = self.routes.resolve(method, scope["path"])
+        if route.public:
+            await charge(scope, route, None)
+        else:
             scope["user"] = await _permitted_user(scope, method, route)
         await self.app(scope, receive, send)
 
@@ -55,10 +66,32 @@ async def _permitted_user(
     scope: Scope, method: str, route: HTTPRoute
 ) -> UserModel:
     container: Container = scope["state"]["container"]
-    user = await container.auth.authenticate(_token(scope))
+    try:
+        user = await container.auth.authenticate(_token(scope))
+    except Unauthenticated:
+        await charge(scope, route, None)
+        raise
+    scope["state"]["action"] = _action(scope, method, route, user)
+    await charge(scope, route, user)
+    structlog.contextvars.bind_contextvars(user=user.id)
     if not container.rbac.check_http_permission(method, route.template, user):
         raise PermissionDenied(f"http {method} {route.template}")
     return user
+
+
+def _action(
+    scope: Scope, method: str, route: HTTPRoute, user: UserModel
+) -> Action:
+    match = route.pattern.match(scope["path"])
+    return Action(
+        user=user,
+        protocol="http",
+        name=f"http {method} {route.template}",
+        writes=method in WRITES,
+        address=scope["state"]["address"],
+        req_id=scope["state"]["request_id"],
+        resource="/".join(match.groups()) or None if match else None,
+    )
 
 
 def _token(scope: Scope) -> str:

@@ -5,6 +5,7 @@ from typing import ClassVar
 from sqlalchemy import select
 from sqlmodel import col
 
+from app.api.ws.constants import PkgID
 from app.exceptions import AuthorExists, AuthorHasBooks
 from app.models.author import Author
 from app.repositories.base import BaseRepository, Violations
@@ -14,6 +15,7 @@ class AuthorRepository(BaseRepository[Author]):
     """Stores authors."""
 
     model = Author
+    push = PkgID.AUTHORS_CHANGED
     violations: ClassVar[Violations] = {
         "uq_author_name": lambda row: AuthorExists(row["name"]),
         "fk_book_author_id_author": lambda row: AuthorHasBooks(row["id"]),

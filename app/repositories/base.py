@@ -1,26 +1,30 @@
 """What every repository does: one table, in the caller's unit of work."""
 
 from collections.abc import Callable, Mapping
+from enum import IntEnum
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.interfaces import ORMOption
 
 from app.exceptions import AppError
 from app.models.base import BaseModel
 from app.schemas.page import CursorMetadata, MetadataModel
+from app.schemas.push import Change, ChangeAction
 from app.storage.errors import violated_constraint
+from app.storage.outbox import announce
 from app.storage.pagination import (
     Filters,
     get_cursor_results,
     get_paginated_results,
 )
+from app.storage.rows import Related, Row
 
 M = TypeVar("M", bound=BaseModel)
-Row: TypeAlias = Mapping[str, Any]
-Violations: TypeAlias = Mapping[str, Callable[[Row], AppError]]
+Violations: TypeAlias = Mapping[str, Callable[[Mapping[str, Any]], AppError]]
 
 
 class BaseRepository(Generic[M]):
@@ -28,13 +32,16 @@ class BaseRepository(Generic[M]):
 
     `violations` says what it means that a statement of this repository ran
     into a constraint, given the row it was to write: the database decides
-    what is unique, not a look at it beforehand. `options` say which
-    relationships are loaded with every row.
+    what is unique, not a look at it beforehand. `related` says what comes
+    with every row. Lists are rows, not things: they are read past the ORM.
+    `push` is what tells sockets of a change, with all columns of the row;
+    None where nobody is told.
     """
 
     model: type[M]
+    push: ClassVar[IntEnum | None] = None
     violations: ClassVar[Violations] = {}
-    options: ClassVar[tuple[ORMOption, ...]] = ()
+    related: ClassVar[Related] = ()
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
@@ -42,7 +49,7 @@ class BaseRepository(Generic[M]):
     async def get_by_id(self, entity_id: int) -> M | None:
         """Return the thing with this id, or None."""
         return await self.session.get(
-            self.model, entity_id, options=self.options
+            self.model, entity_id, options=self._options()
         )
 
     async def get_for_update(self, entity_id: int) -> M | None:
@@ -50,7 +57,7 @@ class BaseRepository(Generic[M]):
         return await self.session.get(
             self.model,
             entity_id,
-            options=self.options,
+            options=self._options(),
             with_for_update={"of": self.model},
         )
 
@@ -63,7 +70,7 @@ class BaseRepository(Generic[M]):
 
     async def list_after(
         self, limit: int, after: str | None, filters: Filters
-    ) -> tuple[list[M], CursorMetadata]:
+    ) -> tuple[list[Row], CursorMetadata]:
         """Return the rows behind a cursor, and the cursor behind them."""
         return await get_cursor_results(
             self.session,
@@ -71,12 +78,12 @@ class BaseRepository(Generic[M]):
             limit,
             after,
             filters=filters,
-            options=self.options,
+            related=self.related,
         )
 
     async def paginate(
         self, page: int, per_page: int, filters: Filters
-    ) -> tuple[list[M], MetadataModel]:
+    ) -> tuple[list[Row], MetadataModel]:
         """Return one page of what matches, and where it stands."""
         return await get_paginated_results(
             self.session,
@@ -84,7 +91,7 @@ class BaseRepository(Generic[M]):
             page,
             per_page,
             filters=filters,
-            options=self.options,
+            related=self.related,
         )
 
     async def create(self, instance: M) -> M:
@@ -95,6 +102,7 @@ class BaseRepository(Generic[M]):
         """
         self.session.add(instance)
         await self._flush(instance)
+        await self._announce("created", instance)
         return instance
 
     async def update(self, instance: M) -> M:
@@ -103,7 +111,10 @@ class BaseRepository(Generic[M]):
         Raises:
             AppError: What `violations` says.
         """
+        is_changed = self.session.is_modified(instance)
         await self._flush(instance)
+        if is_changed:
+            await self._announce("updated", instance)
         return instance
 
     async def delete(self, instance: M) -> None:
@@ -114,6 +125,10 @@ class BaseRepository(Generic[M]):
         """
         await self.session.delete(instance)
         await self._flush(instance)
+        await self._announce("deleted", instance)
+
+    def _options(self) -> list[ORMOption]:
+        return [joinedload(attribute) for attribute in self.related]
 
     async def _flush(self, instance: M) -> None:
         row = instance.model_dump()  # a failed flush forgets the values
@@ -124,3 +139,11 @@ class BaseRepository(Generic[M]):
             if fact is None:
                 raise
             raise fact(row) from error
+
+    async def _announce(self, action: ChangeAction, instance: M) -> None:
+        if self.push is None:
+            return
+        row = instance.model_dump(mode="json")
+        values = None if action == "deleted" else row
+        change = Change(action, row["id"], values)
+        await announce(self.session, self.push, change)

@@ -2,24 +2,25 @@
 
 from typing import ClassVar
 
-from sqlalchemy.orm import joinedload
-
+from app.api.ws.constants import PkgID
 from app.exceptions import UnknownAuthor
 from app.models.book import Book
 from app.repositories.base import BaseRepository, Violations
+from app.storage.rows import Related
 
 
 class BookRepository(BaseRepository[Book]):
     """Stores books; each comes with its author."""
 
     model = Book
+    push = PkgID.BOOKS_CHANGED
     violations: ClassVar[Violations] = {
         "fk_book_author_id_author": lambda row: UnknownAuthor(
             row["author_id"]
         ),
     }
-    options = (
-        joinedload(Book.author),  # type: ignore[arg-type]  # SQLModel's types
+    related: ClassVar[Related] = (
+        Book.author,  # type: ignore[assignment]  # SQLModel's types
     )
 
     async def create(self, instance: Book) -> Book:

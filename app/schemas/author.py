@@ -56,13 +56,15 @@ class AuthorFilters(Query):
 class GetAuthors(CursorQuery):
     """Which authors to list, after a cursor."""
 
-    filters: AuthorFilters = AuthorFilters()
+    # Not a default: pydantic would copy it deeply for each message.
+    filters: AuthorFilters = Field(default_factory=AuthorFilters)
 
 
 class GetPaginatedAuthors(PageQuery):
     """Which authors to list, by page number."""
 
-    filters: AuthorFilters = AuthorFilters()
+    # Not a default: pydantic would copy it deeply for each message.
+    filters: AuthorFilters = Field(default_factory=AuthorFilters)
 
 
 class AuthorCursorQuery(AuthorFilters, CursorQuery):

@@ -54,7 +54,8 @@ class BookFilters(Query):
 class GetBooks(CursorQuery):
     """Which books to list, after a cursor."""
 
-    filters: BookFilters = BookFilters()
+    # Not a default: pydantic would copy it deeply for each message.
+    filters: BookFilters = Field(default_factory=BookFilters)
 
 
 class GetAuthorBooks(CursorQuery):

@@ -1,6 +1,7 @@
 """What the schemas of every noun share: inputs, text, ids and lists."""
 
-from typing import Annotated, Generic, Self, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -123,9 +124,19 @@ class CursorPage(BaseModel, Generic[T]):
     data: list[T]
     meta: CursorMetadata
 
+    @classmethod
+    def of(cls, rows: Sequence[Any], meta: CursorMetadata) -> Self:
+        """Make a part of rows as they were read, all of them at once."""
+        return cls.model_validate({"data": rows, "meta": meta})
+
 
 class Page(BaseModel, Generic[T]):
     """One numbered page of a list."""
 
     data: list[T]
     meta: MetadataModel
+
+    @classmethod
+    def of(cls, rows: Sequence[Any], meta: MetadataModel) -> Self:
+        """Make a page of rows as they were read, all of them at once."""
+        return cls.model_validate({"data": rows, "meta": meta})

@@ -26,15 +26,23 @@ takes it from there; websockets' own parser, its limit of 8 KiB a line and
 its silence about what it refuses are left out. What websockets then refuses
 is a problem document too, which does not quote the header that was wrong:
 it may be a token.
+
+**Ending.** `app.server.drain` tells how a process ends, `process` is the
+server that does it, and `worker` is what gunicorn runs.
 """
 
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import ChangeReload
 
 from app import constants as c
 from app.server.http import HTTPProtocol
+from app.server.process import Server
 from app.server.websocket import WebSocketProtocol
 from app.settings import Settings
 
@@ -61,6 +69,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "log_config": None,
         "proxy_headers": False,
         "server_header": False,
+        "timeout_keep_alive": c.KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": c.SHUTDOWN_TIMEOUT_SECONDS,
     }
 
@@ -79,18 +88,38 @@ def serve(
         settings: Those that configure the server.
         host: The address to listen on.
         port: The port to listen on.
-        reload: Start again whenever a Python file of this package changes.
+        reload: Start again whenever a Python file of this package changes;
+            its processes do not take their time to end.
         app: Import string of the application's factory.
 
     Raises:
         SystemExit: The address is taken or the application did not start.
     """
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         factory=True,
-        host=host,
-        port=port,
         reload=reload,
         reload_dirs=str(Path(__file__).parents[1]) if reload else None,
         **uvicorn_options(settings),
     )
+    ports = (port, settings.management_port)
+    sockets = [_bind(host, p) for p in ports if p is not None]
+    server = Server(config, patient=not reload)
+    if reload:
+        ChangeReload(config, target=server.run, sockets=sockets).run()
+        return
+    server.run(sockets)
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    listener = socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET
+    )
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        sys.exit(f"Port {port} of {host} cannot be had: {error.strerror}")
+    return listener

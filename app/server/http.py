@@ -136,6 +136,11 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         if self._refusal is not None and not self._unanswered:
             self._linger_with_refusal()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request waits for its answer, or for the rest of it."""
+        return self._unanswered > 0
+
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to the WebSocket protocol."""
         self._stop_deadline()

@@ -13,10 +13,12 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
 )
 from uvicorn.server import ServerState
 from websockets.frames import Close, CloseCode, Frame, Opcode
-from websockets.http11 import Response
+from websockets.http11 import Request, Response
 from websockets.protocol import Protocol, State
 from websockets.server import ServerProtocol
 
+from app.constants import FRAMES_EXTENSION
+from app.server.frames import FrameWire
 from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
 
 
@@ -88,6 +90,30 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
             max_size=self.config.ws_max_size,
             logger=self.logger,
         )
+        self.stalled_since: float | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        """Answer the handshake, and offer to write frames."""
+        super().handle_connect(event)
+        if not self.close_sent:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[FRAMES_EXTENSION] = FrameWire(self)
+
+    def pause_writing(self) -> None:
+        """Note since when the client has been reading too slowly."""
+        super().pause_writing()
+        self.stalled_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """Note that the client has caught up."""
+        super().resume_writing()
+        self.stalled_since = None
+
+    def cut(self, code: int, reason: str) -> None:
+        """Close without waiting for a client that reads nothing."""
+        if self.conn.state is State.OPEN:
+            self.conn.send_close(code, reason)
+            self._end(code, reason)
 
     def data_received(self, data: bytes) -> None:
         """Take frames in, once the handshake is answered."""

@@ -12,10 +12,13 @@ database that is away is `Unavailable` like any other server.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import QueuePool
 
 from app.constants import (
     DB_CLOSE_TIMEOUT_SECONDS,
@@ -24,7 +27,9 @@ from app.constants import (
 from app.exceptions import AppError
 from app.settings import DatabaseSettings
 from app.storage.engine import create_engine
+from app.storage.engine_metrics import observe_statements
 from app.storage.errors import facts
+from app.storage.outbox import OutboxSignal
 from app.storage.pagination import get_cursor_results, get_paginated_results
 from app.storage.schema import Schema
 from app.storage.waiting import wait_until_nothing_is_missing
@@ -37,7 +42,8 @@ logger = structlog.get_logger(__name__)
 class Database:
     """A pool of connections to PostgreSQL; none is made before it is used.
 
-    `ready` says that the server has answered and had the schema.
+    `ready` says that the server has answered and had the schema; `outbox`
+    is told of commits that have something to push.
 
     Args:
         settings: Where the database is, and its deadlines.
@@ -50,10 +56,17 @@ class Database:
         self.ready = False
         self._schema = schema or Schema()
         self._engine = create_engine(settings, settings.db_pool_size)
+        observe_statements(self._engine)
         # Its own connection: a pool that is busy is not a server that is away.
         self._probe = create_engine(settings, pool_size=1)
+        self.outbox = OutboxSignal()
+        sessions = sessionmaker(class_=Session)
+        event.listen(sessions, "after_commit", self.outbox.committed)
         self._sessions = async_sessionmaker(
-            self._engine, expire_on_commit=False, autoflush=False
+            self._engine,
+            sync_session_class=sessions,
+            expire_on_commit=False,
+            autoflush=False,
         )
 
     @asynccontextmanager
@@ -75,6 +88,21 @@ class Database:
                 # back, also if it is cancelled once more meanwhile.
                 if session.in_transaction():
                     await asyncio.shield(session.close())
+
+    @property
+    def connections(self) -> int:
+        """How many connections of the pool are open."""
+        pool = self._pool
+        return pool.checkedin() + pool.checkedout()
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many of them a unit of work has."""
+        return self._pool.checkedout()
+
+    @property
+    def _pool(self) -> QueuePool:
+        return cast("QueuePool", self._engine.pool)
 
     async def ping(self) -> None:
         """Ask the server for an answer.

@@ -31,6 +31,7 @@ from app.constants import (
 )
 from app.exceptions import Unavailable
 from app.settings import ConfigurationError, DatabaseSettings
+from app.storage.engine_metrics import CONNECT, count_error
 
 
 def create_engine(settings: DatabaseSettings, pool_size: int) -> AsyncEngine:
@@ -110,6 +111,7 @@ async def _connect(**arguments: Any) -> Any:
         asyncpg.InterfaceError,
         asyncpg.InternalClientError,
     ) as error:
+        count_error(CONNECT, error)
         raise Unavailable("The database cannot be reached") from error
 
 

@@ -60,6 +60,10 @@ _BY_CLASS: dict[str, Fact] = {
 }
 
 
+_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError)
+_ERRORS = (SQLAlchemyError, ConnectionError, TimeoutError, *_DRIVER_ERRORS)
+
+
 @contextmanager
 def facts() -> Iterator[None]:
     """Turn errors of the database into facts, and nothing else.
@@ -70,7 +74,7 @@ def facts() -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, ConnectionError, TimeoutError) as error:
+    except _ERRORS as error:
         fact = translate(error)
         if fact is None:
             raise
@@ -80,6 +84,10 @@ def facts() -> Iterator[None]:
 def translate(error: Exception) -> AppError | None:
     """Return the fact behind an error of the database, None if it is ours."""
     if isinstance(error, DBAPIError):
+        fact = _of_driver(_driver_error(error))
+        if fact is None and error.connection_invalidated:
+            fact = _away
+    elif isinstance(error, _DRIVER_ERRORS):
         fact = _of_driver(error)
     elif isinstance(error, PoolTimeoutError):
         fact = _busy
@@ -97,14 +105,17 @@ def violated_constraint(error: DBAPIError) -> str | None:
     return getattr(_driver_error(error), "constraint_name", None)
 
 
-def _of_driver(error: DBAPIError) -> Fact | None:
-    driver_error = _driver_error(error)
-    state = getattr(driver_error, "sqlstate", None)
+def leaves_connection_usable(error: BaseException) -> bool:
+    """Say whether a connection has nothing to wait for after this error."""
+    said_by_server = isinstance(error, asyncpg.PostgresError)
+    return said_by_server or _is_unusable_argument(error)
+
+
+def _of_driver(error: BaseException | None) -> Fact | None:
+    state = getattr(error, "sqlstate", None)
     if state is not None:
         return _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
-    if _is_unusable_argument(driver_error):
-        return _unusable
-    return _away if error.connection_invalidated else None
+    return _unusable if _is_unusable_argument(error) else None
 
 
 def _is_unusable_argument(error: BaseException | None) -> bool:

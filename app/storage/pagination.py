@@ -2,37 +2,53 @@
 
 Both orders are the primary key's, which is stable. A cursor is the last id
 of the part before it, encoded so that nobody computes with it.
+
+Statements that only differ in their values are compiled once. Rows are dicts
+of columns, with a dict for each related thing: what schemas are made of.
 """
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, TypeAlias
 
-from sqlalchemy import Column, Select, func, inspect, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    bindparam,
+    func,
+    inspect,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.sql.base import ExecutableOption
 
 from app.constants import MAX_ID
 from app.exceptions import InvalidInput
 from app.models.base import BaseModel
 from app.schemas.page import CursorMetadata, MetadataModel
+from app.storage.reading import Query
+from app.storage.rows import Related, Row, columns_of, read_rows, select_rows
 
-M = TypeVar("M", bound=BaseModel)
 Filters: TypeAlias = Mapping[str, Any]
 ApplyFilters: TypeAlias = Callable[[Select[Any], Filters], Select[Any]]
+Order: TypeAlias = tuple[ColumnElement[Any], ...]
+
+_Finish: TypeAlias = Callable[[Select[Any], Order], Select[Any]]
 
 
 async def get_paginated_results(  # noqa: PLR0913  (the specification's)
     session: AsyncSession,
-    model: type[M],
+    model: type[BaseModel],
     page: int,
     per_page: int,
     *,
     filters: Filters | None = None,
     apply_filters: ApplyFilters | None = None,
-    options: Sequence[ExecutableOption] = (),
-) -> tuple[list[M], MetadataModel]:
+    related: Related = (),
+    order: Order = (),
+) -> tuple[list[Row], MetadataModel]:
     """Return one page of what matches, and where it stands.
 
     Args:
@@ -43,16 +59,19 @@ async def get_paginated_results(  # noqa: PLR0913  (the specification's)
         filters: Values that columns must have; None does not filter.
         apply_filters: What does the filtering instead, for filters that
             are not equality.
-        options: How relationships are loaded.
+        related: What comes with each row.
+        order: What comes first, if it is not the primary key's order.
     """
-    matching = (apply_filters or _equal)(select(model), filters or {})
-    total = await session.scalar(_count(matching)) or 0
+    by = order or (_key(model),)
+    given = _given(filters)
+    count = _query(model, (), by, _count, given, apply_filters)
+    total: int = (await count.fetch(session, given))[0][0]
     first = (page - 1) * per_page
-    rows: list[M] = []
+    rows: list[Row] = []
     if first < total:
-        part = matching.options(*options).order_by(_key(model))
-        found = await session.scalars(part.offset(first).limit(per_page))
-        rows = list(found)
+        part = _query(model, related, by, _page, given, apply_filters)
+        values = {**given, "_limit": per_page, "_offset": first}
+        rows = read_rows(model, related, await part.fetch(session, values))
     meta = MetadataModel(
         page=page,
         per_page=per_page,
@@ -64,14 +83,14 @@ async def get_paginated_results(  # noqa: PLR0913  (the specification's)
 
 async def get_cursor_results(  # noqa: PLR0913  (as its sibling)
     session: AsyncSession,
-    model: type[M],
+    model: type[BaseModel],
     limit: int,
     after: str | None,
     *,
     filters: Filters | None = None,
     apply_filters: ApplyFilters | None = None,
-    options: Sequence[ExecutableOption] = (),
-) -> tuple[list[M], CursorMetadata]:
+    related: Related = (),
+) -> tuple[list[Row], CursorMetadata]:
     """Return the rows behind a cursor, and the cursor behind them.
 
     Args:
@@ -81,20 +100,19 @@ async def get_cursor_results(  # noqa: PLR0913  (as its sibling)
         after: `next` of the part before, None for the first.
         filters: As for `get_paginated_results`.
         apply_filters: As for `get_paginated_results`.
-        options: As for `get_paginated_results`.
+        related: As for `get_paginated_results`.
 
     Raises:
         InvalidInput: `after` is no cursor.
     """
-    key = _key(model)
-    matching = (apply_filters or _equal)(select(model), filters or {})
-    if after is not None:
-        matching = matching.where(key > decode_cursor(after))
-    part = matching.options(*options).order_by(key).limit(limit + 1)
-    rows = list(await session.scalars(part))
-    more = len(rows) > limit
-    del rows[limit:]
-    last = getattr(rows[-1], key.name) if more else None
+    key = inspect(model).primary_key[0]
+    last_id = 0 if after is None else decode_cursor(after)
+    given = _given(filters)
+    query = _query(model, related, (key,), _part, given, apply_filters)
+    values = {**given, "_limit": limit + 1, "_after": last_id}
+    found = await query.fetch(session, values)
+    rows = read_rows(model, related, found[:limit])
+    last = rows[-1][key.name] if len(found) > limit else None
     return rows, CursorMetadata(limit=limit, next=last and encode_cursor(last))
 
 
@@ -124,16 +142,58 @@ def decode_cursor(cursor: str) -> int:
     return last_id
 
 
-def _equal(statement: Select[Any], filters: Filters) -> Select[Any]:
-    columns = inspect(statement.column_descriptions[0]["entity"]).columns
-    given = {k: v for k, v in filters.items() if v is not None}
-    return statement.where(*(columns[k] == v for k, v in given.items()))
+def _given(filters: Filters | None) -> Filters:
+    return {k: v for k, v in (filters or {}).items() if v is not None}
 
 
-def _count(matching: Select[Any]) -> Select[int]:
+def _query(
+    model: type[BaseModel],
+    related: Related,
+    by: Order,
+    finish: _Finish,
+    given: Filters,
+    apply_filters: ApplyFilters | None,
+) -> Query:
+    if apply_filters is None:
+        return _equality_query(model, related, by, finish, tuple(given))
+    matching = apply_filters(select_rows(model, related), given)
+    return Query.of(finish(matching, by))
+
+
+@lru_cache(maxsize=512)
+def _equality_query(
+    model: type[BaseModel],
+    related: Related,
+    by: Order,
+    finish: _Finish,
+    names: tuple[str, ...],
+) -> Query:
+    columns = columns_of(model)
+    equal = (
+        columns[name] == bindparam(name, type_=columns[name].type)
+        for name in names
+    )
+    return Query.of(finish(select_rows(model, related).where(*equal), by))
+
+
+def _count(matching: Select[Any], _: Order) -> Select[Any]:
     return select(func.count()).select_from(matching.subquery())
 
 
-def _key(model: type[BaseModel]) -> Column[Any]:
-    key: Column[Any] = inspect(model).primary_key[0]
+def _page(matching: Select[Any], by: Order) -> Select[Any]:
+    first = bindparam("_offset", type_=BigInteger)
+    return matching.order_by(*by).offset(first).limit(_limit())
+
+
+def _part(matching: Select[Any], by: Order) -> Select[Any]:
+    behind = by[0] > bindparam("_after", type_=BigInteger)
+    return matching.where(behind).order_by(*by).limit(_limit())
+
+
+def _limit() -> ColumnElement[int]:
+    return bindparam("_limit", type_=BigInteger)
+
+
+def _key(model: type[BaseModel]) -> ColumnElement[Any]:
+    key: ColumnElement[Any] = inspect(model).primary_key[0]
     return key

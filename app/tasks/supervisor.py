@@ -8,6 +8,7 @@ from typing import Self
 import structlog
 
 from app.constants import TASK_ERROR_BACKOFF_SECONDS
+from app.utils.metrics import app_errors_total
 
 logger = structlog.get_logger(__name__)
 
@@ -48,8 +49,10 @@ class Supervisor:
         while True:
             try:
                 await work()
-            except Exception:
+            except Exception as error:
                 logger.exception("background task failed", task=name)
+                kind = type(error).__name__
+                app_errors_total.labels(kind, f"task {name}").inc()
                 await asyncio.sleep(TASK_ERROR_BACKOFF_SECONDS)
             else:
                 return

@@ -39,6 +39,7 @@ from app.constants import (
 )
 from app.exceptions import Unauthenticated, Unavailable
 from app.settings import Settings
+from app.utils.metrics import jwks_refresh_total
 
 SigningKey = RSAKey | ECKey
 
@@ -186,9 +187,11 @@ class JWKSCache:
                 keys = usable_keys(await self._download())
         except _BAD_ANSWER as error:
             self._failed = True
+            jwks_refresh_total.labels("failure").inc()
             logger.warning("keys not refreshed", reason=repr(error))
         else:
             self._take(keys)
+            jwks_refresh_total.labels("success").inc()
         finally:
             self._flight = None
 

@@ -9,8 +9,10 @@ from app.exceptions import (
     AppError,
     MethodNotAllowed,
     PermissionDenied,
+    RateLimited,
     Unauthenticated,
 )
+from app.utils.rate_limiter.verdict import rate_limit_headers
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -44,6 +46,9 @@ def _headers(error: AppError) -> dict[str, str]:
     headers = {"Cache-Control": "no-store"}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, RateLimited):
+        seconds = error.retry_after or 0
+        headers |= rate_limit_headers(error.limit, 0, seconds)
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allowed
     if isinstance(error, Unauthenticated):

@@ -27,6 +27,8 @@ async def test_a_token_names_its_user(
         sub="1",
         preferred_username="ann",
         exp=2_000_000_000,
+        iat=1_900_000,
+        jti="j",
         sid="s",
         realm_access={"roles": ["reader", "offline_access"]},
         resource_access={
@@ -39,7 +41,9 @@ async def test_a_token_names_its_user(
         username="ann",
         roles=frozenset({"reader", "offline_access", "editor"}),
         expires_at=2_000_000_000,
+        issued_at=1_900_000,
         session_id="s",
+        token_id="j",
     )
     assert expected == await auth_backend.authenticate(token)
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from app.commands.author import CreateAuthorCommand
 from app.dependencies import AuthorRepoDep, ContainerDep, CurrentUser
+from app.middlewares.unit_of_work import UnitOfWorkMiddleware
 from app.repositories.author import AuthorRepository
 from app.schemas.author import AuthorInput, AuthorRead
 from app.schemas.user import UserModel
@@ -37,7 +38,8 @@ class Observed:
                     self.stored.append(found)
             await send(message)
 
-        await self.app(scope, receive, look_and_send)
+        app = UnitOfWorkMiddleware(self.app)
+        await app(scope, receive, look_and_send)
 
 
 @pytest.fixture

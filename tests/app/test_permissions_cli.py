@@ -28,7 +28,7 @@ def run() -> Run:
 
 def test_the_own_map_is_good(run: Run) -> None:
     """The image's own map has a rule for every handler and no other."""
-    expected = f"{ACTIONS}: good, 25 permissions for admin, editor, reader\n"
+    expected = f"{ACTIONS}: good, 31 permissions for admin, editor, reader\n"
     result = run("check", ACTIONS)
     assert expected == result.output
     assert result.exit_code == 0
@@ -74,7 +74,7 @@ def test_show_tells_who_may(run: Run) -> None:
     assert ["http GET /me", "signed-in user"] in rows
     assert ["http POST /authors", "editor"] in rows
     assert ["ws GET_BOOKS", "reader"] in rows
-    assert len(rows) == 25
+    assert len(rows) == 31
 
 
 def test_show_marks_what_does_not_fit(run: Run, tmp_path: Path) -> None:

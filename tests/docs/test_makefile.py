@@ -14,7 +14,7 @@ TARGETS = {
     "serve", "build", "start", "stop", "shell", "test", "check",
     "ruff-check", "format", "mypy", "interrogate", "typos",
     "dead-code-scan", "bandit-scan", "import-lint", "deptry",
-    "skjold-scan", "outdated-pkgs-scan", "ws-handlers", "routes",
+    "bench", "skjold-scan", "outdated-pkgs-scan", "ws-handlers", "routes",
     "permissions", "migrate", "migration", "rollback",
     "migration-history", "migration-current", "migration-stamp",
     "test-migrations", "requirements", "docs", "hooks", "clean", "help",

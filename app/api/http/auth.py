@@ -5,7 +5,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Depends, Response
 
 from app.api.http.problems import responses
-from app.dependencies import IdentityProviderDep
+from app.dependencies import IdentityProviderDep, SessionsDep
 from app.schemas.auth import LoginInput, RefreshInput, TokenSet
 
 
@@ -37,6 +37,9 @@ async def refresh(
 
 
 @router.post("/logout", status_code=HTTPStatus.NO_CONTENT)
-async def logout(data: RefreshInput, provider: IdentityProviderDep) -> None:
+async def logout(
+    data: RefreshInput, provider: IdentityProviderDep, sessions: SessionsDep
+) -> None:
     """End the session that a refresh token belongs to."""
     await provider.logout(data.refresh_token)
+    sessions.end_session_of(data.refresh_token)

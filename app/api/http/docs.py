@@ -13,7 +13,14 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse
 
-from app.api.http.problems import responses, schema
+from app.api.http.problems import (
+    headers,
+    limit_headers,
+    responses,
+    schema,
+)
+from app.constants import MAX_IDEMPOTENCY_KEY_LENGTH
+from app.middlewares.permissions import WRITES
 from app.routing import HTTPRoute, RouteTable
 
 if TYPE_CHECKING:
@@ -70,6 +77,7 @@ def openapi_document(app: FastAPI, rbac: "RBACManager") -> dict[str, Any]:
     document = dict(app.openapi())
     components = dict(document["components"])
     components["schemas"] = _schemas(components["schemas"])
+    components["headers"] = headers()
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     }
@@ -108,13 +116,17 @@ def _operation(
     route: HTTPRoute,
     rbac: "RBACManager",
 ) -> dict[str, Any]:
-    statuses = [431, 503]
+    statuses = [429, 431, 503]
     if "requestBody" in operation:
         statuses += [400, 413]
     if "422" in operation["responses"]:
         statuses += [422]
     if route.public:
         return _with_responses(operation, statuses)
+    if method in WRITES:
+        statuses += [409, 422]
+        parameters = [*operation.get("parameters", []), _idempotency_key()]
+        operation = {**operation, "parameters": parameters}
     return {
         **_with_responses(operation, [401, 403, *statuses]),
         "security": [{"token": []}],
@@ -122,8 +134,37 @@ def _operation(
     }
 
 
+def _idempotency_key() -> dict[str, Any]:
+    """Describe the header that makes a write one that may be repeated."""
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": "The same key and body within 24 hours give the first"
+        " answer again.",
+        "schema": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_IDEMPOTENCY_KEY_LENGTH,
+            "pattern": "^[ -~]+$",
+        },
+    }
+
+
 def _with_responses(
     operation: dict[str, Any], statuses: list[int]
 ) -> dict[str, Any]:
     known = {str(k): v for k, v in responses(*statuses).items()}
-    return {**operation, "responses": {**operation["responses"], **known}}
+    merged = {**operation["responses"], **known}
+    return {
+        **operation,
+        "responses": {k: _with_headers(k, v) for k, v in merged.items()},
+    }
+
+
+def _with_headers(status: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Add what `RateLimitMiddleware` says, which counts no 413 and 431."""
+    if status in {"413", "431"}:
+        return answer
+    known = limit_headers(refused=status == "429")
+    return {**answer, "headers": {**answer.get("headers", {}), **known}}

@@ -14,6 +14,8 @@ from fastapi.responses import JSONResponse
 from app.dependencies import ContainerDep
 from app.utils.health import UP, States
 
+DRAINING: States = {"process": "draining"}
+
 router = APIRouter(tags=["health"], include_in_schema=False)
 
 
@@ -31,14 +33,17 @@ async def get_startupz(container: ContainerDep) -> JSONResponse:
 
 @router.get("/readyz")
 async def get_readyz(container: ContainerDep) -> JSONResponse:
-    """Say whether requests can be served now."""
+    """Say whether requests can be served now, and not to end soon."""
+    if container.drain.draining:
+        return _answer(DRAINING)
     return _answer(await container.ready.states())
 
 
 @router.get("/health")
 async def get_health(container: ContainerDep) -> JSONResponse:
     """Tell the state of everything that the service uses."""
-    return _answer(await container.health.states())
+    states = await container.health.states()
+    return _answer(states | DRAINING if container.drain.draining else states)
 
 
 def _answer(states: States) -> JSONResponse:

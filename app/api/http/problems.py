@@ -30,3 +30,28 @@ def schema() -> dict[str, Any]:
     return Problem.model_json_schema(
         ref_template="#/components/schemas/{model}"
     )
+
+
+_HEADERS = {
+    "X-RateLimit-Limit": "How many requests a minute may have.",
+    "X-RateLimit-Remaining": "How many of them are left.",
+    "X-RateLimit-Reset": "Seconds until there are more again.",
+    "Retry-After": "Seconds to wait.",
+}
+
+
+def headers() -> dict[str, Any]:
+    """Describe the headers of limits, which are there where limits are on."""
+    return {
+        name: {"description": text, "schema": {"type": "integer"}}
+        for name, text in _HEADERS.items()
+    }
+
+
+def limit_headers(*, refused: bool) -> dict[str, Any]:
+    """Refer to the headers of an answer, `Retry-After` in a refusal only."""
+    return {
+        name: {"$ref": f"#/components/headers/{name}"}
+        for name in _HEADERS
+        if refused or name != "Retry-After"
+    }

@@ -17,7 +17,13 @@ class PkgID(IntEnum):
     CREATE_BOOK = 7
     UPDATE_BOOK = 8
     DELETE_BOOK = 9
+    SUBSCRIBE = 10
+    UNSUBSCRIBE = 11
     ME = 12
+    AUTHORS_CHANGED = 100
+    BOOKS_CHANGED = 101
+    PERMISSIONS_CHANGED = 102
+    SERVER_NOTICE = 103
 
 
 @unique
@@ -40,8 +46,10 @@ class RSPCode(IntEnum):
 class CloseCode(IntEnum):
     """Why the service closes a socket (RFC 6455 and our own 4xxx)."""
 
+    POLICY_VIOLATION = 1008
     MESSAGE_TOO_BIG = 1009
     INTERNAL_ERROR = 1011
     GOING_AWAY = 1012
     UNAUTHENTICATED = 4401
     AUTH_TIMEOUT = 4408
+    SLOW_READER = 4508

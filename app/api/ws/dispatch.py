@@ -1,33 +1,45 @@
 """The path of one message, from its text to its reply.
 
-    decode -> find the handler -> permission -> schema -> unit of work
-    -> handler -> commit -> reply
+    decode -> limit -> find the handler -> permission -> schema -> unit of work
+    -> handler -> commit -> reply; the audit row whatever happens
 
 There is one way through and no step back. A handler therefore never opens a
 session, checks a permission or formats an error. Whatever is raised below
 becomes exactly one reply, here.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from app.api.ws.constants import PkgID, RSPCode
 from app.api.ws.envelope import (
     Envelope,
     UnreadableMessage,
     decode,
     internal_error,
 )
+from app.api.ws.record import (
+    resource_of,
+    start_action,
+    write_key,
+    write_once,
+)
 from app.exceptions import (
     AppError,
     InvalidInput,
     PermissionDenied,
+    RateLimited,
     Unauthenticated,
 )
+from app.managers.recorder import Recorder
 from app.routing import Context, Package, Socket
 from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.user import ANONYMOUS, UserModel
+from app.storage.audit import Action
 from app.utils.deadline import deadline
+from app.utils.metrics import app_errors_total
 
 if TYPE_CHECKING:
     from app.lifespan import Container
@@ -50,17 +62,68 @@ async def dispatch(
         text: The message; None for a binary frame.
     """
     try:
-        request = decode(text)
+        request: Envelope | UnreadableMessage = decode(text)
     except UnreadableMessage as error:
-        return _refusal(error, error.pkg_id, error.req_id)
+        request = error
+    action = start_action(
+        container, socket, user, request.pkg_id, request.req_id
+    )
+    status = RSPCode.ERROR
+    try:
+        reply = await _answer(container, socket, user, request, action)
+        status = reply.status_code
+    finally:
+        if action is not None:
+            container.audit.settle(action, status)
+    return reply
+
+
+async def _count_message(
+    container: "Container", user: UserModel | None, pkg_id: int | None
+) -> None:
+    """Count a message as its user's, whatever becomes of it.
+
+    A socket that nobody has signed in counts for its address instead. A
+    renewal is free, so that no limit ends a socket.
+
+    Raises:
+        RateLimited: It is one too many.
+    """
+    if user is not None and pkg_id != PkgID.AUTHENTICATE:
+        await container.limits.spend_message(user.id)
+
+
+async def _answer(
+    container: "Container",
+    socket: Socket,
+    user: UserModel | None,
+    request: Envelope | UnreadableMessage,
+    action: Action | None,
+) -> ResponseModel:
+    try:
+        await _count_message(container, user, request.pkg_id)
+    except RateLimited as error:
+        return _refusal(error, request.pkg_id, request.req_id)
+    if isinstance(request, UnreadableMessage):
+        return _refusal(request, request.pkg_id, request.req_id)
     try:
         async with deadline(container.settings.request_timeout_seconds):
-            return await _handle(container, socket, user, request)
+            return await _handle(container, socket, user, request, action)
     except AppError as error:
         return _refusal(error, request.pkg_id, request.req_id)
-    except Exception:
-        logger.exception("unhandled exception", pkg_id=request.pkg_id)
+    except Exception as error:
+        logger.exception(
+            "unhandled exception",
+            pkg_id=request.pkg_id,
+            req_id=request.req_id,
+        )
+        _count(error, container, request.pkg_id)
         return internal_error(request)
+
+
+def _count(error: Exception, container: "Container", pkg_id: int) -> None:
+    handler = f"ws {container.router.name(pkg_id)}"
+    app_errors_total.labels(type(error).__name__, handler).inc()
 
 
 async def _handle(
@@ -68,16 +131,24 @@ async def _handle(
     socket: Socket,
     user: UserModel | None,
     request: Envelope,
+    action: Action | None,
 ) -> ResponseModel:
     package = _find(container, request.pkg_id)
     if not package.public:
         _check_permission(container, package, user)
     data = package.validate(bytes(request.data))
+    if action is not None:
+        action.resource = resource_of(data)
     async with container.database.unit_of_work() as session:
-        return await package.handler(
+        answer = partial(
+            package.handler,
             RequestModel(request.pkg_id, request.req_id, data),
             Context(container, socket, user or ANONYMOUS, session),
         )
+        if action is None or not package.writes:
+            return await answer()
+        recorder = Recorder(session, action, write_key(action, request))
+        return await write_once(recorder, action, request, answer)
 
 
 def _find(container: "Container", pkg_id: int) -> Package:

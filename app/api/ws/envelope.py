@@ -109,6 +109,15 @@ def _to_builtins(value: Any) -> Any:
 _encoder = msgspec.json.Encoder(enc_hook=_to_builtins)
 
 
+def encode_value(value: Any) -> bytes:
+    """Write anything that a reply may say.
+
+    Raises:
+        TypeError: It is no JSON.
+    """
+    return _encoder.encode(value)
+
+
 def encode(reply: ResponseModel) -> str:
     """Write a reply; one that a handler made wrong becomes an error."""
     try:

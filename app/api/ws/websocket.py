@@ -8,15 +8,20 @@ From then on messages are answered concurrently, up to a bound; the next one
 is not read while the bound is reached, so that TCP slows the client down.
 The socket lives inside one `asyncio.timeout_at`, the token's end, which a
 renewal moves: there is no timer to forget.
+
+A process that ends dispatches no message any more (see `app.server.drain`):
+the socket stops to read, sends the replies in flight, and goes with 1012.
 """
 
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
+import structlog
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
@@ -28,12 +33,28 @@ from app.api.ws.handshake import (
     deny,
     handshake_token,
 )
-from app.exceptions import AppError, Unauthenticated
+from app.api.ws.send_queue import wire_of
+from app.exceptions import (
+    AppError,
+    NotFound,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
+from app.managers.outlet import Outlet
 from app.schemas.message import ResponseModel
 from app.schemas.user import UserModel
+from app.types import Token
+from app.utils import metrics
+from app.utils.metrics import Children
 
 if TYPE_CHECKING:
     from app.lifespan import Container
+
+_durations = Children(metrics.ws_message_processing_duration_seconds)
+_accepted = metrics.ws_connections_total.labels("accepted")
+_rejected = metrics.ws_connections_total.labels("rejected_auth")
+_rejected_by_limit = metrics.ws_connections_total.labels("rejected_limit")
 
 
 class PackageAuthWebSocketEndpoint(ABC):
@@ -46,14 +67,27 @@ class PackageAuthWebSocketEndpoint(ABC):
         self.connection = HTTPConnection(scope)
         self.container: Container = scope["state"]["container"]
         self.user: UserModel | None = None
+        self.address: str | None = scope["state"]["address"]
+        self._id = str(uuid4())
         self._receive = receive
         self._send = send
         self._closed = False
         self._life: asyncio.Timeout | None = None
+        self._farewell: str | None = None
+        self._reading: asyncio.Task[Any] | None = None
         self._slots = asyncio.Semaphore(
             self.container.settings.ws_max_in_flight
         )
         self._answers: set[asyncio.Task[None]] = set()
+        self._afterwards: dict[
+            asyncio.Task[Any] | None, Callable[[], Awaitable[None]]
+        ] = {}
+        settings = self.container.settings
+        self.outlet = Outlet(
+            wire_of(scope.get("extensions") or {}, send),
+            settings.ws_send_queue_max_bytes,
+            settings.ws_send_queue_max_seconds,
+        )
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._serve().__await__()
@@ -72,15 +106,26 @@ class PackageAuthWebSocketEndpoint(ABC):
         Raises:
             Unauthenticated: The token is bad or another user's; nothing
                 has changed.
+            RateLimited: Too many bad ones have come from this address.
         """
-        user = await self.container.auth.authenticate(token)
+        user = await self._authenticate(token)
         if self.user is not None and user.id != self.user.id:
             message = "The token is another user's"
             raise Unauthenticated(message)
         self.user = user
+        structlog.contextvars.bind_contextvars(user=user.id)
         if self._life is not None:
             self._life.reschedule(_loop_time(user.expires_at))
         return user
+
+    async def _authenticate(self, token: str) -> UserModel:
+        limits = self.container.limits
+        limits.refuse_exhausted(self.address)
+        try:
+            return await self.container.auth.authenticate(token)
+        except Unauthenticated:
+            await limits.spend_address(self.address)
+            raise
 
     async def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket, once.
@@ -92,35 +137,70 @@ class PackageAuthWebSocketEndpoint(ABC):
         if self._closed:
             return
         self._closed = True
+        _count_close(code)
         message = {"type": "websocket.close", "code": code, "reason": reason}
         with suppress(OSError):
             await self._send(message)
 
+    def after_reply(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do this when the reply to the message at hand has been sent."""
+        self._afterwards[asyncio.current_task()] = work
+
+    def go_away(self, reason: str) -> None:
+        """Read no more; close with 1012 when every reply is sent.
+
+        Args:
+            reason: When to come back.
+        """
+        if self._is_over():
+            return
+        self._farewell = reason
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def sign_out(self) -> None:
+        """Close now with 4401: the user's session has ended."""
+        if self._life is not None:
+            with suppress(RuntimeError):  # it is being closed already
+                self._life.reschedule(0)
+
     async def _serve(self) -> None:
         await self._receive()
-        if not await self._shake_hands():
-            return
+        try:
+            if await self._shake_hands():
+                await self._live()
+        finally:
+            self.container.sockets.remove(self)
+
+    async def _live(self) -> None:
+        metrics.ws_connections_active.inc()
         try:
             user = self.user or await self._first_messages()
             if user is not None:
-                await self._converse(user)
+                await self._converse_within_limit(user)
+            if self._farewell is not None:
+                await self._leave(self._farewell)
         finally:
             self._closed = True
+            metrics.ws_connections_active.dec()
             await asyncio.gather(*self._answers, return_exceptions=True)
 
     async def _shake_hands(self) -> bool:
         settings = self.container.settings
         try:
+            self._refuse_on_management_port()
             check_origin(self.connection.headers, settings.ws_allowed_origins)
-            token = handshake_token(
-                self.connection, query_enabled=settings.ws_query_token_enabled
-            )
+            token = await self._find_token()
             if token is not None:
                 await self.sign_in(token)
+            self._refuse_while_draining()
         except AppError as error:
+            limited = isinstance(error, RateLimited)
+            (_rejected_by_limit if limited else _rejected).inc()
             request_id = self.connection.state.request_id
             await deny(self._send, error, request_id)
             return False
+        self.container.sockets.add(self)
         offered = self.connection.scope["subprotocols"]
         await self._send(
             {
@@ -128,14 +208,39 @@ class PackageAuthWebSocketEndpoint(ABC):
                 "subprotocol": accepted_subprotocol(offered),
             }
         )
+        _accepted.inc()
         return True
+
+    def _refuse_on_management_port(self) -> None:
+        _, port = self.connection.scope["server"]
+        if port == self.container.settings.management_port:
+            raise NotFound("There is nothing at this path")
+
+    def _refuse_while_draining(self) -> None:
+        if self.container.drain.draining:
+            message = "This process is about to end; connect again"
+            raise Unavailable(message)
+
+    async def _find_token(self) -> Token | None:
+        """Return the handshake's token; one without is the address' own."""
+        limits = self.container.limits
+        limits.refuse_exhausted(self.address)
+        enabled = self.container.settings.ws_query_token_enabled
+        try:
+            token = handshake_token(self.connection, query_enabled=enabled)
+        except Unauthenticated:
+            await limits.spend_address(self.address)
+            raise
+        if token is None:
+            await limits.spend_address(self.address)
+        return token
 
     async def _first_messages(self) -> UserModel | None:
         """Answer until somebody is signed in, and return him."""
         seconds = self.container.settings.ws_auth_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                while self.user is None and not self._closed:
+                while self.user is None and not self._is_over():
                     await self._first_message()
         except TimeoutError:
             await self.close(CloseCode.AUTH_TIMEOUT, "no token in time")
@@ -145,21 +250,37 @@ class PackageAuthWebSocketEndpoint(ABC):
         message = await self._next()
         if message is None:
             return
-        reply = await self.on_receive(message.get("text"))
+        reply = await self._process(message.get("text"))
         await self._reply(reply)
         if reply.status_code is RSPCode.UNAUTHENTICATED:
             await self.close(CloseCode.UNAUTHENTICATED, "not signed in")
 
+    async def _converse_within_limit(self, user: UserModel) -> None:
+        """Converse, unless the user has as many sockets as he may."""
+        limits = self.container.limits
+        if not await limits.add_connection(user.id, self._id):
+            _rejected_by_limit.inc()
+            await self.close(CloseCode.POLICY_VIOLATION, "too many sockets")
+            return
+        try:
+            await self._converse(user)
+        finally:
+            await limits.remove_connection(user.id, self._id)
+
     async def _converse(self, user: UserModel) -> None:
         """Answer messages until the client leaves or the token ends."""
-        end = _loop_time(user.expires_at)
+        ended = self.container.sessions.has_ended
+        # What has ended since the user signed in, when there was no timer.
+        end = 0.0 if ended(user) else _loop_time(user.expires_at)
         try:
             async with asyncio.timeout_at(end) as self._life:
-                while not self._closed:
+                while not self._is_over():
                     await self._slots.acquire()
                     await self._start_answer()
         except TimeoutError:
-            await self.close(CloseCode.UNAUTHENTICATED, "token expired")
+            over = ended(self.user or user)
+            reason = "session ended" if over else "token expired"
+            await self.close(CloseCode.UNAUTHENTICATED, reason)
 
     async def _start_answer(self) -> None:
         message = await self._next()
@@ -174,25 +295,76 @@ class PackageAuthWebSocketEndpoint(ABC):
         self._slots.release()
 
     async def _answer(self, text: str | None) -> None:
-        await self._reply(await self.on_receive(text))
+        reply = await self._process(text)
+        await self._reply(reply)
+        work = self._afterwards.pop(asyncio.current_task(), None)
+        if work is not None:
+            await work()
+
+    async def _process(self, text: str | None) -> ResponseModel:
+        began = time.perf_counter()
+        reply = await self.on_receive(text)
+        name = self.container.router.name(reply.pkg_id)
+        _durations[(name,)].observe(time.perf_counter() - began)
+        return reply
 
     async def _next(self) -> Message | None:
         """Return the next message; None when there will be no more."""
-        message = await self._receive()
+        message = await self._read()
+        if message is None:
+            return None
         if message["type"] == "websocket.disconnect":
+            if not self._closed:
+                _count_close(message["code"])
             self._closed = True
             return None
+        if self.container.drain.draining:
+            self.go_away(self.container.drain.farewell())
+            return None
+        metrics.ws_messages_received_total.inc()
         limit = self.container.settings.ws_max_message_bytes
         if len(message.get("text") or "") > limit:
             await self.close(CloseCode.MESSAGE_TOO_BIG, "message too big")
             return None
         return message
 
+    async def _read(self) -> Message | None:
+        """Wait for the client; None when the socket is to go away."""
+        if self._farewell is not None:
+            return None
+        self._reading = asyncio.current_task()
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            if self._farewell is None or self._reading is None:
+                raise
+            self._reading.uncancel()
+            return None
+        finally:
+            self._reading = None
+
+    async def _leave(self, reason: str) -> None:
+        await asyncio.gather(*self._answers, return_exceptions=True)
+        await self.close(CloseCode.GOING_AWAY, reason)
+
+    def _is_over(self) -> bool:
+        return self._closed or self._farewell is not None
+
     async def _reply(self, reply: ResponseModel) -> None:
         if self._closed:
             return
         with suppress(OSError):
             await self._send({"type": "websocket.send", "text": encode(reply)})
+            metrics.ws_messages_sent_total.inc()
+
+
+def _count_close(code: int) -> None:
+    """Count the end of a socket; codes that a client made up are `other`."""
+    label = str(code) if code in _CLOSE_CODES else metrics.OTHER
+    metrics.ws_close_total.labels(label).inc()
+
+
+_CLOSE_CODES = frozenset(CloseCode) | frozenset(range(1000, 1015))
 
 
 def _loop_time(timestamp: int) -> float:

@@ -20,6 +20,7 @@ from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.page import ById
 
 pkg_router = PackageRouter()
+pkg_router.push(PkgID.AUTHORS_CHANGED, read=PkgID.GET_AUTHORS)
 
 
 @pkg_router.register(PkgID.GET_AUTHORS, json_schema=GetAuthors)
@@ -48,7 +49,7 @@ async def get_paginated_authors(
     )
 
 
-@pkg_router.register(PkgID.CREATE_AUTHOR, json_schema=AuthorInput)
+@pkg_router.register(PkgID.CREATE_AUTHOR, json_schema=AuthorInput, writes=True)
 async def create_author(
     request: RequestModel[AuthorInput], context: Context
 ) -> ResponseModel:
@@ -58,7 +59,9 @@ async def create_author(
     return ResponseModel.success(request.pkg_id, request.req_id, author)
 
 
-@pkg_router.register(PkgID.UPDATE_AUTHOR, json_schema=AuthorUpdate)
+@pkg_router.register(
+    PkgID.UPDATE_AUTHOR, json_schema=AuthorUpdate, writes=True
+)
 async def update_author(
     request: RequestModel[AuthorUpdate], context: Context
 ) -> ResponseModel:
@@ -68,7 +71,7 @@ async def update_author(
     return ResponseModel.success(request.pkg_id, request.req_id, author)
 
 
-@pkg_router.register(PkgID.DELETE_AUTHOR, json_schema=ById)
+@pkg_router.register(PkgID.DELETE_AUTHOR, json_schema=ById, writes=True)
 async def delete_author(
     request: RequestModel[ById], context: Context
 ) -> ResponseModel:

@@ -14,6 +14,7 @@ from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.page import ById
 
 pkg_router = PackageRouter()
+pkg_router.push(PkgID.BOOKS_CHANGED, read=PkgID.GET_BOOKS)
 
 
 @pkg_router.register(PkgID.GET_BOOKS, json_schema=GetBooks)
@@ -28,7 +29,7 @@ async def get_books(
     )
 
 
-@pkg_router.register(PkgID.CREATE_BOOK, json_schema=BookInput)
+@pkg_router.register(PkgID.CREATE_BOOK, json_schema=BookInput, writes=True)
 async def create_book(
     request: RequestModel[BookInput], context: Context
 ) -> ResponseModel:
@@ -38,7 +39,7 @@ async def create_book(
     return ResponseModel.success(request.pkg_id, request.req_id, book)
 
 
-@pkg_router.register(PkgID.UPDATE_BOOK, json_schema=BookUpdate)
+@pkg_router.register(PkgID.UPDATE_BOOK, json_schema=BookUpdate, writes=True)
 async def update_book(
     request: RequestModel[BookUpdate], context: Context
 ) -> ResponseModel:
@@ -48,7 +49,7 @@ async def update_book(
     return ResponseModel.success(request.pkg_id, request.req_id, book)
 
 
-@pkg_router.register(PkgID.DELETE_BOOK, json_schema=ById)
+@pkg_router.register(PkgID.DELETE_BOOK, json_schema=ById, writes=True)
 async def delete_book(
     request: RequestModel[ById], context: Context
 ) -> ResponseModel:

@@ -7,6 +7,7 @@ from app.schemas.me import AuthenticateInput, Nothing
 from app.schemas.message import RequestModel, ResponseModel
 
 pkg_router = PackageRouter()
+pkg_router.push(PkgID.PERMISSIONS_CHANGED, read=None)
 
 
 @pkg_router.register(

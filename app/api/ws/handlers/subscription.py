@@ -1,0 +1,40 @@
+"""Which pushes a socket gets."""
+
+from app.api.ws.constants import PkgID
+from app.commands.subscription import SubscribeCommand, UnsubscribeCommand
+from app.routing import Context, PackageRouter
+from app.schemas.message import RequestModel, ResponseModel
+from app.schemas.push import SubscribeInput, UnsubscribeInput
+
+pkg_router = PackageRouter()
+pkg_router.push(PkgID.SERVER_NOTICE, read=None)
+
+
+@pkg_router.register(PkgID.SUBSCRIBE, json_schema=SubscribeInput)
+async def subscribe(
+    request: RequestModel[SubscribeInput], context: Context
+) -> ResponseModel:
+    """Get pushes, from where the client left off if that is remembered."""
+    pushing, socket = context.container.pushing, context.socket
+    command = SubscribeCommand(
+        pushing.hub, pushing.history, socket, context.user
+    )
+    replay = await command.execute(request.data)
+    if replay is not None:
+        socket.after_reply(replay.run)
+    return ResponseModel.success(
+        request.pkg_id,
+        request.req_id,
+        {"recovered": replay is not None},
+        pushing.hub.position,
+    )
+
+
+@pkg_router.register(PkgID.UNSUBSCRIBE, json_schema=UnsubscribeInput)
+async def unsubscribe(
+    request: RequestModel[UnsubscribeInput], context: Context
+) -> ResponseModel:
+    """Get these pushes no more."""
+    command = UnsubscribeCommand(context.container.pushing.hub, context.socket)
+    await command.execute(request.data)
+    return ResponseModel.success(request.pkg_id, request.req_id, {})

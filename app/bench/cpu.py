@@ -1,0 +1,97 @@
+"""Whose CPU a run has used: the server's, the generator's, others'."""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Self
+
+import psutil
+
+from app.bench.target import Target
+
+MAX_GENERATOR_CORES: Final = 0.85
+MAX_OTHER_CORES: Final = 0.12
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a run has cost, in seconds of CPU, and how long it took."""
+
+    seconds: float
+    server: float
+    generator: float
+    others: float
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether something else than the server may have been slow."""
+        return (
+            self.generator > MAX_GENERATOR_CORES * self.seconds
+            or self.others > MAX_OTHER_CORES * self.seconds
+        )
+
+
+class Meter:
+    """Measures the CPU of everybody while its block runs.
+
+    Args:
+        target: The server under load.
+        ports: Where the servers listen that it uses, whose CPU is neither
+            the target's nor others'.
+    """
+
+    usage: Usage
+
+    def __init__(self, target: Target, ports: Iterable[int]) -> None:
+        self._target = target
+        self._helpers = _listeners(set(ports))
+        self._before: tuple[float, ...] = ()
+
+    def __enter__(self) -> Self:
+        self._before = self._read()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        after = self._read()
+        pairs = zip(self._before, after, strict=True)
+        seconds, server, generator, helpers, all_of_it = (
+            now - then for then, now in pairs
+        )
+        others = max(0.0, all_of_it - server - generator - helpers)
+        self.usage = Usage(seconds, server, generator, others)
+
+    def _read(self) -> tuple[float, ...]:
+        system = psutil.cpu_times()
+        return (
+            time.perf_counter(),
+            self._target.cpu_seconds,
+            time.process_time(),
+            sum(map(_family_cpu, self._helpers)),
+            system.user + system.nice + system.system,
+        )
+
+
+def _family_cpu(process: psutil.Process) -> float:
+    total = 0.0
+    with suppress(psutil.Error):
+        for member in (process, *process.children(recursive=True)):
+            times = member.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def _listeners(ports: set[int]) -> list[psutil.Process]:
+    """Find who listens there, as far as this user may know."""
+    found: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        pids = {
+            connection.pid
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+            and connection.laddr
+            and connection.laddr.port in ports
+            and connection.pid is not None
+        }
+        found = [psutil.Process(pid) for pid in pids]
+    return found

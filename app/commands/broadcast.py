@@ -1,0 +1,42 @@
+"""Pushing something to everybody who may read it."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.commands.base import BaseCommand
+from app.exceptions import InvalidInput
+from app.managers.push_hub import PushHub
+from app.schemas.push import BroadcastInput
+from app.storage.outbox import announce
+
+
+class BroadcastCommand(BaseCommand[BroadcastInput, None]):
+    """Pushes to sockets on every pod, in one order with all other pushes."""
+
+    def __init__(self, hub: PushHub, session: AsyncSession) -> None:
+        self.hub = hub
+        self.session = session
+
+    async def execute(self, input_data: BroadcastInput) -> None:
+        """Push this as soon as the unit of work is committed.
+
+        Raises:
+            InvalidInput: The number is no push's.
+        """
+        if input_data.pkg_id not in self.hub.pushes:
+            message = "There is no such push"
+            raise InvalidInput(
+                message,
+                errors=[
+                    {
+                        "loc": ["body", "pkg_id"],
+                        "msg": message,
+                        "type": "unknown",
+                    }
+                ],
+            )
+        await announce(
+            self.session,
+            input_data.pkg_id,
+            input_data.data,
+            input_data.users,
+        )

@@ -1,0 +1,84 @@
+"""What pushes know of one socket."""
+
+import asyncio
+from typing import Protocol
+
+from app.api.ws.constants import CloseCode
+
+
+class Wire(Protocol):
+    """A socket's connection, written to without waiting.
+
+    The server offers it as an extension of ASGI, because a frame of a server
+    is the same bytes for every socket: it is made once.
+    """
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can still be sent."""
+
+    @property
+    def unread_bytes(self) -> int:
+        """What was written and has not gone out yet."""
+
+    @property
+    def stalled_seconds(self) -> float:
+        """For how long the client has been reading too slowly; else 0."""
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, if the socket is open."""
+
+    def cut(self, code: int, reason: str) -> None:
+        """Close now; what the client does not read in time is dropped."""
+
+    async def drain(self) -> None:
+        """Wait until the client has read nearly everything."""
+
+
+class Outlet:
+    """The pushes of one socket: which, how far, and what it leaves unread.
+
+    `seen` is the number up to which pushes are settled for it. While it is
+    `replaying` older ones, new ones wait their turn; `turn` is held by the
+    replay that is under way.
+
+    Args:
+        wire: The socket's connection.
+        max_bytes: What may be unread.
+        max_seconds: For how long it may read too slowly.
+    """
+
+    __slots__ = (
+        "_max_bytes",
+        "_max_seconds",
+        "replaying",
+        "seen",
+        "turn",
+        "unsubscribed",
+        "wire",
+    )
+
+    def __init__(self, wire: Wire, max_bytes: int, max_seconds: float) -> None:
+        self.wire = wire
+        self.unsubscribed: set[int] = set()
+        self.seen = 0
+        self.turn = asyncio.Lock()
+        self.replaying = 0
+        self._max_bytes = max_bytes
+        self._max_seconds = max_seconds
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, or close a socket that does not read."""
+        if self.wire.unread_bytes > self._max_bytes:
+            self._cut()
+        else:
+            self.wire.write(frame)
+
+    def look(self) -> int:
+        """Return the unread bytes; close a socket that reads too slowly."""
+        if self.wire.stalled_seconds > self._max_seconds:
+            self._cut()
+        return self.wire.unread_bytes
+
+    def _cut(self) -> None:
+        self.wire.cut(CloseCode.SLOW_READER, "reader too slow")

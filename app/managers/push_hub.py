@@ -1,0 +1,164 @@
+"""The pushes of one process: where it stands, and who gets what.
+
+A push reaches a process once, in order (`tasks/pubsub_listener.py`), and is
+offered to every open socket. Who gets it is decided in that moment: by the
+role map in force, by what the socket has unsubscribed from, and by the users
+whom it is for.
+
+What the process itself has to say (`PERMISSIONS_CHANGED`, and `SERVER_NOTICE`
+for pushes that are lost) has no number of its own: it carries that of the
+last push, from where a client can go on.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from enum import IntEnum
+
+import structlog
+
+from app.api.ws.constants import PkgID
+from app.constants import PUSH_CHUNK
+from app.managers.push_history import PushHistory
+from app.managers.push_memory import Push, make_frame, make_push
+from app.managers.rbac_manager import RBACManager
+from app.managers.websocket_connection_manager import (
+    WebSocketConnectionManager,
+)
+from app.protocols import OpenSocket
+from app.schemas.push import Position
+from app.schemas.user import UserModel
+from app.storage.pubsub import Numbered
+from app.utils import metrics
+
+logger = structlog.get_logger(__name__)
+
+
+class PushHub:
+    """Sends pushes to the sockets of this process.
+
+    `position` is that of the last push; None before Redis has answered once.
+
+    Args:
+        pushes: Every push, and the message that reads the same.
+        rbac: Decides who may read.
+        sockets: Those that are open.
+        history: Remembers pushes.
+    """
+
+    def __init__(
+        self,
+        pushes: Mapping[IntEnum, IntEnum | None],
+        rbac: RBACManager,
+        sockets: WebSocketConnectionManager,
+        history: PushHistory,
+    ) -> None:
+        self.pushes = pushes
+        self.position: Position | None = None
+        self._reads = {int(push): read for push, read in pushes.items()}
+        self._rbac = rbac
+        self._sockets = sockets
+        self._history = history
+        self._map_changed = asyncio.Event()
+        rbac.watch(self._map_changed.set)
+
+    def may_read(self, pkg_id: int, user: UserModel) -> bool:
+        """Say whether the user is sent this push."""
+        if pkg_id not in self._reads:
+            return False
+        read = self._reads[pkg_id]
+        return read is None or self._rbac.check_ws_permission(read, user)
+
+    async def deliver(self, epoch: str, numbered: Numbered) -> None:
+        """Send the next push to every socket that is to get it."""
+        push = make_push(epoch, numbered)
+        self.position = Position(epoch, push.seq)
+        self._history.add(push)
+        sent = 0
+        for sockets in self._chunks():
+            for socket in sockets:
+                if self._is_due(push, socket):
+                    socket.outlet.write(push.frame)
+                    sent += 1
+            await asyncio.sleep(0)
+        count_pushes(sent)
+
+    def is_for(self, push: Push, socket: OpenSocket) -> bool:
+        """Say whether the socket's user is to get this push."""
+        user = socket.user
+        return (
+            user is not None
+            and (push.users is None or user.username in push.users)
+            and self.may_read(push.pkg_id, user)
+        )
+
+    async def move_to(self, position: Position) -> None:
+        """Go on from here, and tell sockets that pushes are lost to them."""
+        if self.position is None or position.epoch != self.position.epoch:
+            for socket in self._sockets:
+                socket.outlet.seen = 0
+        self.position = position
+        self._history.clear()
+        for sockets in self._chunks():
+            for socket in sockets:
+                if not socket.outlet.replaying:
+                    self.tell_of_loss(socket)
+            await asyncio.sleep(0)
+
+    def tell_of_loss(self, socket: OpenSocket) -> None:
+        """Tell a socket to read anew what pushes would have told it."""
+        user = socket.user
+        if user is None:
+            return
+        lost = [
+            int(push)
+            for push, read in self.pushes.items()
+            if read is not None
+            and int(push) not in socket.outlet.unsubscribed
+            and self.may_read(int(push), user)
+        ]
+        if lost:
+            data = {"resync": lost}
+            frame = make_frame(PkgID.SERVER_NOTICE, data, self.position)
+            socket.outlet.write(frame)
+            count_pushes(1)
+
+    async def tell_of_role_maps(self) -> None:
+        """Tell every socket when another role map has come into force."""
+        while True:
+            await self._map_changed.wait()
+            self._map_changed.clear()
+            snapshot = self._rbac.snapshot
+            data = {"digest": snapshot.digest if snapshot else None}
+            await self._tell_all(PkgID.PERMISSIONS_CHANGED, data)
+
+    async def _tell_all(self, pkg_id: PkgID, data: object) -> None:
+        frame = make_frame(pkg_id, data, self.position)
+        sent = 0
+        for sockets in self._chunks():
+            for socket in sockets:
+                outlet = socket.outlet
+                if socket.user and pkg_id not in outlet.unsubscribed:
+                    outlet.write(frame)
+                    sent += 1
+            await asyncio.sleep(0)
+        count_pushes(sent)
+
+    def _is_due(self, push: Push, socket: OpenSocket) -> bool:
+        outlet = socket.outlet
+        return (
+            not outlet.replaying
+            and push.seq > outlet.seen
+            and push.pkg_id not in outlet.unsubscribed
+            and self.is_for(push, socket)
+        )
+
+    def _chunks(self) -> Iterator[Sequence[OpenSocket]]:
+        sockets = list(self._sockets)
+        for start in range(0, len(sockets), PUSH_CHUNK):
+            yield sockets[start : start + PUSH_CHUNK]
+
+
+def count_pushes(sent: int) -> None:
+    """Count pushes, which are messages like any other."""
+    metrics.ws_push_total.inc(sent)
+    metrics.ws_messages_sent_total.inc(sent)

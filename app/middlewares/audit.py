@@ -1,0 +1,43 @@
+"""The row of every request that a user has sent."""
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from app.lifespan import Container
+
+
+class AuditMiddleware:
+    """Sees how a request ends, whoever has answered it.
+
+    A request that nobody has signed is no user's action and has no row, nor
+    has one that no route answers. One that ends without an answer has failed.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state = scope["state"]
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched_send)
+        finally:
+            if "action" in state:
+                container: Container = state["container"]
+                container.audit.settle(state["action"], status)

@@ -1,0 +1,56 @@
+"""Frames that are made once and written to many sockets.
+
+`scope["extensions"]["gatehouse.frames"]` is a `FrameWire`: an application
+writes ready frames to it, without waiting, and sees how much of them is still
+here. ASGI's `send` makes a frame for each socket and waits for its client.
+"""
+
+from typing import TYPE_CHECKING
+
+from websockets.protocol import State
+
+if TYPE_CHECKING:
+    from app.server.websocket import WebSocketProtocol
+
+
+class FrameWire:
+    """The connection of one socket.
+
+    Args:
+        protocol: Who speaks on it.
+    """
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: "WebSocketProtocol") -> None:
+        self._protocol = protocol
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can still be sent."""
+        return self._protocol.conn.state is State.OPEN
+
+    @property
+    def unread_bytes(self) -> int:
+        """What was written and has not gone out yet."""
+        return self._protocol.transport.get_write_buffer_size()
+
+    @property
+    def stalled_seconds(self) -> float:
+        """For how long the client has been reading too slowly; else 0."""
+        since = self._protocol.stalled_since
+        return self._protocol.loop.time() - since if since else 0.0
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, if the socket is open."""
+        protocol = self._protocol
+        if protocol.conn.state is State.OPEN:
+            protocol.transport.write(frame)
+
+    def cut(self, code: int, reason: str) -> None:
+        """Close now; what the client does not read in time is dropped."""
+        self._protocol.cut(code, reason)
+
+    async def drain(self) -> None:
+        """Wait until the client has read nearly everything."""
+        await self._protocol.writable.wait()

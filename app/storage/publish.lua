@@ -1,0 +1,28 @@
+-- Numbers events, remembers them and tells every process of them, at once.
+--
+-- KEYS: the position (a hash of epoch and seq), the stream, the keys of what
+-- it has. ARGV: channel, an epoch in case a new one is needed, epoch and seq
+-- the caller knows of, how much is remembered; then key and body of each
+-- event. Returns epoch and seq.
+--
+-- A seq below one that was seen in the same epoch means that this server has
+-- lost the last part of its data: an epoch never gives a number twice.
+local epoch, seq = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'seq'))
+seq = tonumber(seq or 0)
+if not epoch or (epoch == ARGV[3] and seq < tonumber(ARGV[4])) then
+  epoch, seq = ARGV[2], 0
+  redis.call('DEL', KEYS[2], KEYS[3])
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', seq)
+end
+local length = tonumber(ARGV[5])
+for i = 6, #ARGV, 2 do
+  if redis.call('ZADD', KEYS[3], 'NX', seq + 1, ARGV[i]) == 1 then
+    seq = seq + 1
+    redis.call('HSET', KEYS[1], 'seq', seq)
+    redis.call('XADD', KEYS[2], 'MAXLEN', '~', length, seq .. '-0',
+      'body', ARGV[i + 1])
+    redis.call('PUBLISH', ARGV[1], epoch .. ' ' .. seq .. ' ' .. ARGV[i + 1])
+  end
+end
+redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -length - 1)
+return {epoch, seq}

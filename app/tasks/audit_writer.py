@@ -1,0 +1,133 @@
+"""Stores the audit rows that wait, in batches, by COPY.
+
+A row leaves the queue when it is stored, so a database that is away costs no
+row while there is room; the same rows are tried again until it is back. A
+batch with a row that cannot be stored is halved until that row is alone; it
+is lost and counted, and all others are stored.
+
+A connection that breaks in the very moment of a commit leaves open whether
+the batch was stored; it is then stored again, because a row twice is better
+than none.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+import asyncpg
+import structlog
+
+from app.constants import (
+    AUDIT_CLOSE_TIMEOUT_SECONDS,
+    DB_CLOSE_TIMEOUT_SECONDS,
+    DB_RETRY_DELAY_SECONDS,
+    TASK_ERROR_BACKOFF_SECONDS,
+)
+from app.models.user_action import UserAction
+from app.settings import Settings
+from app.storage.audit import STORED, AuditQueue, AuditRow
+from app.storage.engine import create_engine
+from app.utils import metrics
+
+_UNSTORABLE = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    ArithmeticError,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
+"""What the server or the driver says of a row; all else is an outage."""
+
+logger = structlog.get_logger(__name__)
+
+
+class AuditWriter:
+    """Empties the queue, over a connection of its own.
+
+    Args:
+        settings: Where the database is, and how long a row may wait.
+        queue: The rows.
+    """
+
+    def __init__(self, settings: Settings, queue: AuditQueue) -> None:
+        self._queue = queue
+        self._pause = settings.audit_batch_timeout_seconds
+        self._engine = create_engine(settings, pool_size=1)
+        self._alone = asyncio.Lock()
+        self._fails = False
+
+    async def run(self) -> NoReturn:
+        """Store rows until cancelled; a batch under way is finished."""
+        while True:
+            await self._queue.wait(self._pause)
+            metrics.audit_queue_size.set(len(self._queue))
+            if self._queue and not await asyncio.shield(self._try()):
+                await asyncio.sleep(TASK_ERROR_BACKOFF_SECONDS)
+
+    async def close(self) -> None:
+        """Store what is left, if the database takes it in time."""
+        try:
+            async with asyncio.timeout(AUDIT_CLOSE_TIMEOUT_SECONDS):
+                while self._queue and not await self._try():  # noqa: ASYNC110  (it tries each time)
+                    await asyncio.sleep(DB_RETRY_DELAY_SECONDS)
+        except TimeoutError:
+            logger.warning("audit rows not stored in time")
+        if lost := len(self._queue):
+            metrics.audit_dropped_total.inc(lost)
+            logger.error("audit rows lost", rows=lost)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DB_CLOSE_TIMEOUT_SECONDS):
+                await self._engine.dispose()
+
+    async def _try(self) -> bool:
+        """Say whether the database took the rows; log when that changes."""
+        try:
+            async with self._alone:
+                await self._flush()
+        except Exception as error:  # noqa: BLE001  (the rows go on waiting)
+            if not self._fails:
+                logger.warning("audit rows wait", reason=repr(error))
+            self._fails = True
+        else:
+            self._fails = False
+        return not self._fails
+
+    async def _flush(self) -> None:
+        while rows := self._queue.first():
+            await self._store(rows)
+            metrics.audit_queue_size.set(len(self._queue))
+
+    async def _store(self, rows: Sequence[AuditRow]) -> None:
+        try:
+            await self._copy(rows)
+        except _UNSTORABLE as error:
+            await self._isolate(rows, error)
+        else:
+            self._queue.forget(len(rows))
+            for outcome, count in Counter(r.outcome for r in rows).items():
+                STORED[outcome,].inc(count)
+
+    async def _isolate(
+        self, rows: Sequence[AuditRow], error: Exception
+    ) -> None:
+        if len(rows) == 1:
+            self._queue.forget(1)
+            metrics.audit_dropped_total.inc()
+            logger.error("audit row lost", reason=type(error).__name__)
+            return
+        middle = len(rows) // 2
+        await self._store(rows[:middle])
+        await self._store(rows[middle:])
+
+    async def _copy(self, rows: Sequence[AuditRow]) -> None:
+        async with self._engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            driver: asyncpg.Connection = raw.driver_connection
+            await driver.copy_records_to_table(
+                UserAction.__tablename__,
+                records=rows,
+                columns=AuditRow._fields,
+            )

@@ -1,0 +1,102 @@
+"""Whose client sent a request: an address that cannot be made up.
+
+`X-Forwarded-For` is written by every proxy on the way and by the client
+itself. It is read from the right, and only as long as whoever wrote the
+entry is one of `TRUSTED_PROXIES`: the first hop that is not is the client.
+Every other header that names an address is ignored.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import TypeAlias
+
+from starlette.types import Scope
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+
+_CLIENT_PREFIX = 64
+"""What one customer of a provider has at least."""
+
+
+def client_address(scope: Scope, trusted: Sequence[Network]) -> str | None:
+    """Return who sent a request; None for a peer that has no address.
+
+    Args:
+        scope: The request's.
+        trusted: Proxies whose `X-Forwarded-For` is believed.
+    """
+    peer = scope["client"][0] if scope.get("client") else ""
+    address = _parse(peer.partition("%")[0])
+    if address is None:
+        return None
+    if _is_trusted(address, trusted):
+        address = _behind(address, _forwarded(scope), trusted)
+    return str(address)
+
+
+@lru_cache(maxsize=4096)
+def client_network(address: str | None) -> str:
+    """Return what counts as one client: an address, or an IPv6 /64.
+
+    Peers without an address, at a Unix socket, are one client together.
+    """
+    parsed = _parse(address or "")
+    if not isinstance(parsed, IPv6Address):
+        return address or "unknown"
+    return str(ip_network((parsed, _CLIENT_PREFIX), strict=False))
+
+
+def _behind(
+    peer: Address, hops: Iterable[str], trusted: Sequence[Network]
+) -> Address:
+    """Follow the hops back to the first that is not ours.
+
+    One that is malformed was not written by a proxy of ours; nothing that
+    came with it is believed.
+    """
+    address = peer
+    for hop in hops:
+        parsed = _parse(hop)
+        if parsed is None:
+            return peer
+        address = parsed
+        if not _is_trusted(address, trusted):
+            break
+    return address
+
+
+def _forwarded(scope: Scope) -> Iterable[str]:
+    """Return the entries of `X-Forwarded-For`, the last one first."""
+    values = [
+        value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name == b"x-forwarded-for"
+    ]
+    entries = ",".join(values).split(",") if values else []
+    return (entry.strip(" \t") for entry in reversed(entries))
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            return None
+        return address.ipv4_mapped or address
+    return address
+
+
+def _is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
+    return any(address in network for network in trusted)

@@ -1,0 +1,31 @@
+"""What a limiter says to one call."""
+
+from math import ceil
+from typing import NamedTuple
+
+
+class Verdict(NamedTuple):
+    """Whether a call is admitted, and how many more would be.
+
+    `reset_seconds` is when the window has room again, or more room.
+    """
+
+    is_allowed: bool
+    remaining: int
+    reset_seconds: int
+
+
+def whole_seconds(seconds: float, window: float) -> int:
+    """Round a wait up, to at least one second and at most the window."""
+    return max(1, min(ceil(seconds), ceil(window)))
+
+
+def rate_limit_headers(
+    limit: int, remaining: int, reset_seconds: int
+) -> dict[str, str]:
+    """Return the headers that tell a client of HTTP where it stands."""
+    return {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(reset_seconds),
+    }

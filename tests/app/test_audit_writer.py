@@ -1,0 +1,238 @@
+"""Rows that wait are stored, whatever happens to the database meanwhile."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import make_url
+
+from app.settings import DatabaseSettings, Settings
+from app.storage.audit import AuditQueue, AuditRow, storable
+from app.storage.db import Database
+from app.tasks.audit_writer import AuditWriter
+from app.tasks.retention import Retention
+from app.utils import metrics
+from tests.fixtures.audit import new_id, query, rows_of
+from tests.fixtures.proxy import Proxy
+from tests.fixtures.servers import Servers
+from tests.fixtures.service import AsUser, MakeService, Service
+
+ROW = AuditRow(
+    at=datetime(2020, 1, 1, tzinfo=UTC),
+    user_id="1",
+    username="ada",
+    address=None,
+    protocol="http",
+    action="http GET /me",
+    resource=None,
+    outcome="success",
+    status=200,
+    req_id=None,
+    duration_ms=1.5,
+)
+SECONDS = 10
+
+
+@pytest.fixture
+def wire(migrated: Servers) -> Iterator[Proxy]:
+    """The wire to PostgreSQL."""
+    proxy = Proxy(migrated.database_url)
+    proxy.start()
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def wired(
+    make_service: MakeService, migrated: Servers, wire: Proxy
+) -> Iterator[Service]:
+    """A service that reaches its database over that wire, with room for 20."""
+    url = make_url(migrated.database_url)
+    port = int(wire.url.rpartition(":")[2])
+    text = url.set(host="127.0.0.1", port=port).render_as_string(
+        hide_password=False
+    )
+    with make_service(
+        database_url=text, db_ssl_mode="disable", audit_queue_max_size=20
+    ) as service:
+        yield service
+
+
+MakeWriter = Callable[[AuditQueue], AuditWriter]
+
+
+@pytest.fixture
+def make_writer(
+    servers: Servers, database_settings: DatabaseSettings
+) -> MakeWriter:
+    """A function that makes a writer to the test's own database."""
+    environment = {k.lower(): v for k, v in servers.environment.items()}
+    values: dict[str, Any] = {
+        **environment,
+        "database_url": database_settings.database_url,
+    }
+    settings = Settings(**values)
+    return lambda queue: AuditWriter(settings, queue)
+
+
+async def stored(database: Database) -> list[tuple[Any, ...]]:
+    """Return name and status of every row."""
+    async with database.unit_of_work() as session:
+        connection = await session.connection()
+        rows = await connection.exec_driver_sql(
+            "SELECT username, status FROM user_action ORDER BY id"
+        )
+        return [tuple(row) for row in rows]
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Return when this is so."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0)
+
+
+async def get_me(service: Service, headers: dict[str, str], times: int) -> str:
+    """Ask so often who one is, all under one request id, and return it."""
+    req_id = new_id()
+    named = {**headers, "X-Request-ID": req_id}
+    async with httpx.AsyncClient(base_url=service.url) as client:
+        for _ in range(times):
+            answer = await client.get("/me", headers=named)
+            assert 200 == answer.status_code
+    return req_id
+
+
+async def test_ending_process_loses_no_row(
+    make_service: MakeService, service: Service, as_user: AsUser
+) -> None:
+    """What waits when a process ends is stored before it has ended."""
+    with make_service(audit_batch_timeout_seconds=1) as ending:
+        req_id = await get_me(ending, as_user("reader"), 30)
+    rows = await query(
+        service, "SELECT id FROM user_action WHERE req_id = $1", req_id
+    )
+    assert 30 == len(rows)
+
+
+async def test_batch_under_way_is_finished(
+    make_writer: MakeWriter, database: Database
+) -> None:
+    """A writer that is stopped stores what it has begun, and no row twice."""
+    queue = AuditQueue(1000, 100)
+    for number in range(250):
+        queue.put(ROW._replace(status=number))
+    writer = make_writer(queue)
+    task = asyncio.create_task(writer.run())
+    await until(writer._alone.locked)
+    task.cancel()
+    await until(lambda: not queue)
+    await writer.close()
+    assert [("ada", number) for number in range(250)] == await stored(database)
+
+
+async def test_rows_wait_while_the_database_is_away(
+    wired: Service, wire: Proxy, service: Service, as_user: AsUser
+) -> None:
+    """No request is slowed; the newest are lost when the queue is full."""
+    before = metrics.audit_dropped_total._value.get()
+    wire.stop()
+    began = time.monotonic()
+    req_id = await get_me(wired, as_user("reader"), 25)
+    assert time.monotonic() - began < 1
+    await until(lambda: wired.container.audit_writer._fails)
+    wire.start()
+    await rows_of(service, req_id, count=20)
+    await until(lambda: not wired.container.audit)
+    lost = metrics.audit_dropped_total._value.get() - before
+    req_id = await get_me(wired, as_user("reader"), 1)
+    assert 1 == len(await rows_of(service, req_id))
+    assert 5 == lost
+
+
+async def test_row_that_cannot_be_stored_is_lost_alone(
+    make_writer: MakeWriter, database: Database
+) -> None:
+    """Wherever it stands, and whatever is wrong with it."""
+    bad = [
+        {"username": "nul\0"},
+        {"username": "x" * 256},
+        {"username": "\ud800"},
+        {"username": None},
+        {"status": 2**31},
+        {"status": "no number"},
+        {"at": "no moment"},
+        {"duration_ms": 10**400},
+    ]
+    queue = AuditQueue(1000, 100)
+    rows: list[AuditRow] = []
+    for number in range(200):
+        rows.append(ROW._replace(status=number))
+        if number % 25 == 0:
+            rows.append(ROW._replace(**bad[number // 25]))  # type: ignore[arg-type]  # what is tested
+    for row in rows:
+        queue.put(row)
+    before = metrics.audit_dropped_total._value.get()
+    await make_writer(queue).close()
+    assert [("ada", number) for number in range(200)] == await stored(database)
+    assert 8 == metrics.audit_dropped_total._value.get() - before
+
+
+def test_what_a_client_chose_is_made_storable() -> None:
+    """Text that no column takes is escaped and cut, all else is as it is."""
+    assert ["Ada Lovelace", "Zoë", "a\\x00", "\\ud800", "x" * 255] == [
+        storable(text)
+        for text in ("Ada Lovelace", "Zoë", "a\0", "\ud800", "x" * 256)
+    ]
+
+
+async def age(database: Database, statement: str) -> None:
+    """Store something old."""
+    async with database.unit_of_work() as session:
+        connection = await session.connection()
+        await connection.exec_driver_sql(statement)
+
+
+async def test_only_what_is_old_is_removed(database: Database) -> None:
+    """Rows go after their days, answers after 24 hours, in small steps."""
+    await age(
+        database,
+        "INSERT INTO user_action (at, user_id, username, protocol, action,"
+        " outcome, status, duration_ms)"
+        " SELECT now() - n * interval '1 day', 'x', 'x', 'ws', 'x', 'error',"
+        " n, 1 FROM generate_series(1, 14) n",
+    )
+    await age(
+        database,
+        "INSERT INTO remembered_answer"
+        " (user_id, protocol, key, digest, created_at)"
+        " SELECT 'x', 'ws', n, '', now() - n * interval '5 hours'"
+        " FROM generate_series(1, 7) n",
+    )
+    retention = Retention(database, audit_days=8, batch_size=2)
+    assert 10 == await retention.sweep()
+    assert 0 == await retention.sweep()
+    assert [("x", n) for n in range(1, 8)] == await stored(database)
+
+
+async def test_one_process_removes_at_a_time(database: Database) -> None:
+    """A process that finds another at it does nothing."""
+    await age(
+        database,
+        "INSERT INTO user_action (at, user_id, username, protocol, action,"
+        " outcome, status, duration_ms)"
+        " VALUES ('2020-01-01', 'x', 'x', 'ws', 'x', 'error', 1, 1)",
+    )
+    retention = Retention(database, audit_days=1)
+    async with database.unit_of_work() as session:
+        connection = await session.connection()
+        await connection.exec_driver_sql(
+            "SELECT pg_advisory_xact_lock(4281907554)"
+        )
+        assert 0 == await retention.sweep()
+    assert 1 == await retention.sweep()

@@ -1,0 +1,146 @@
+"""The bench: its arithmetic, its bytes, and all of its rows once."""
+
+import asyncio
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+from websockets.frames import Frame, Opcode
+
+from app.bench import report as pages
+from app.bench.cpu import Usage
+from app.bench.load import Load, WrongAnswer, loaded
+from app.bench.rows import RATES, Row
+from app.bench.runner import Plan, Run, Runner
+from app.bench.stage import staged
+from app.bench.suite import Report, measure_all
+from app.bench.target import Target
+from app.bench.wire import Script, frame, frame_end, response_end
+from tests.fixtures.servers import Servers
+
+TINY = Plan(seconds=0.25, rounds=1, repeats=0, connections=4, sockets=(5, 25))
+QUIET = Usage(seconds=2, server=1.6, generator=0.5, others=0.1)
+
+
+def test_cost_is_cpu_for_one_answer() -> None:
+    """Wall time has no part in a ratio."""
+    assert Run([0.1] * 200, QUIET).cost == 0.008
+
+
+@pytest.mark.parametrize(
+    ("generator", "others", "expected"),
+    [(1.69, 0.23, False), (1.71, 0, True), (0, 0.25, True)],
+)
+def test_run_is_disturbed_by_the_generator_or_by_others(
+    generator: float, others: float, *, expected: bool
+) -> None:
+    """Both are shares of the run's time, on one core."""
+    usage = Usage(2, 1.8, generator, others)
+    assert expected == usage.is_disturbed
+
+
+async def test_disturbed_run_is_repeated_and_counted() -> None:
+    """A run stays disturbed only when all repetitions are used up."""
+    calls = []
+
+    async def busy() -> list[float]:
+        calls.append(time.process_time())
+        while time.process_time() < calls[-1] + 0.03:
+            pass
+        return [0.01]
+
+    stage: Any = SimpleNamespace(ports=frozenset())
+    runner = Runner(stage, Plan(0.1, 1, 3, 1, (1, 2)))
+    runner_usage = (await runner.run(Target(0, psutil.Process()), busy)).usage
+    assert len(calls) == 1 + 3 == 1 + runner.repeated
+    assert (runner_usage.is_disturbed, runner.disturbed) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "rises", "expected"),
+    [(0.2, True, True), (0.19, True, False), (0.2, False, True),
+     (0.21, False, False)],
+)  # fmt: skip
+def test_bound_is_kept_or_not(
+    value: float, *, rises: bool, expected: bool
+) -> None:
+    """A bound is from below where more is better, else from above."""
+    assert expected == Row("x", value, "", must=0.2, rises=rises).is_met
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 70_000])
+def test_frame_ends_where_it_ends(size: int) -> None:
+    """A server's frame is whole with its last byte, and not before."""
+    data = Frame(Opcode.TEXT, b"x" * size).serialize(mask=False)
+    cuts = {1, len(data) // 2, len(data) - 1}
+    assert len(data) == frame_end(data + b"\x81")
+    assert {0} == {frame_end(data[:cut]) for cut in cuts}
+
+
+def test_response_ends_where_its_body_ends() -> None:
+    """A response is whole with the last byte that it announces."""
+    data = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc"
+    assert len(data) == response_end(data + b"HTTP/1.1")
+    assert [0, 0] == [response_end(data[:n]) for n in (20, len(data) - 1)]
+
+
+async def test_wrong_answer_ends_a_run() -> None:
+    """Errors are never counted as answers, and nothing waits for ever."""
+
+    async def refuse(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    script = Script(b"", (b"?",), response_end, b"HTTP/1.1 200")
+    async with server, loaded(port, script, 1) as load:
+        assert isinstance(load, Load)
+        with pytest.raises(WrongAnswer, match="500"):
+            await load.saturate(0)
+
+
+def test_question_is_a_masked_frame() -> None:
+    """A frame says that it is masked, and with what."""
+    question = frame(0x81, b"again")
+    mask, masked = question[2:6], question[6:]
+    assert question[:2] == b"\x81\x85"
+    assert b"again" == bytes(
+        a ^ b for a, b in zip(masked, mask * 2, strict=False)
+    )
+
+
+def test_report_takes_the_place_of_the_last_one(tmp_path: Path) -> None:
+    """The page keeps the text around its results."""
+    page = tmp_path / "performance.md"
+    page.write_text(f"before\n{pages.BEGIN}old\n{pages.END}after\n")
+    row = Row("a row", 0.5, "x", must=0.4, rises=True)
+    report = Report([row], "a machine", {"python": "3"}, "now", "1 run")
+    pages.write_page(report, page)
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "| a row | 0.5 x | >= 0.4 |  | yes |  |" in text
+    assert "old" not in text
+
+
+async def test_every_row_is_measured(servers: Servers) -> None:
+    """On the real servers each row gets a value, the echo being fastest."""
+    said: list[str] = []
+    async with staged(servers.environment) as stage:
+        report = await measure_all(
+            stage, TINY, lambda row: said.append(row.name)
+        )
+    assert said == [row.name for row in report.rows]
+    assert {rate.name for rate in RATES} < set(said)
+    assert len(said) == len(set(said)) == len(RATES) + 7
+    ratios = report.rows[: len(RATES)]
+    assert all(0 < row.value < 1 for row in ratios)
+    calls = next(row for row in report.rows if "Keycloak" in row.name)
+    assert calls.value == 0

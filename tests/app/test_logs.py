@@ -1,0 +1,264 @@
+"""What a process says: lines that can be searched, without a secret."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from app.api.ws.constants import PkgID
+from tests.fixtures.processes import SERVE, ServiceProcess, StartService
+from tests.fixtures.servers import Servers
+
+SignIn = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user of Keycloak with a password like no other text."""
+
+    name: str
+    password: str
+
+
+@pytest.fixture
+def person(servers: Servers) -> Iterator[Person]:
+    """A user who is removed afterwards."""
+    made = Person(f"p{uuid4().hex}", f"Pa5s/{uuid4().hex}")
+    realm = f"{servers.keycloak_base_url}/admin/realms/{servers.realm}"
+    with httpx.Client(headers=_admin(servers)) as admin:
+        answer = admin.post(
+            f"{realm}/users",
+            json={
+                "username": made.name,
+                "enabled": True,
+                "email": f"{made.name}@example.org",
+                "firstName": "A",
+                "lastName": "Person",
+                "credentials": [{"type": "password", "value": made.password}],
+            },
+        )
+        location = answer.raise_for_status().headers["location"]
+        yield made
+        admin.delete(location).raise_for_status()
+
+
+def _admin(servers: Servers) -> dict[str, str]:
+    realm = f"{servers.keycloak_base_url}/realms/master"
+    answer = httpx.post(
+        f"{realm}/protocol/openid-connect/token",
+        data={
+            "grant_type": "password",
+            "client_id": "admin-cli",
+            "username": servers.keycloak_admin_user,
+            "password": servers.keycloak_admin_password,
+        },
+    )
+    token = answer.raise_for_status().json()["access_token"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+@asynccontextmanager
+async def heard(service: ServiceProcess) -> AsyncIterator[list[str]]:
+    """Collect what a process says until it has ended after the block."""
+    output = service.process.stdout
+    assert output is not None
+    said: list[str] = []
+    reading = asyncio.create_task(output.read())
+    yield said
+    service.signal(signal.SIGTERM)
+    said += (await reading).decode().splitlines()
+    await service.process.wait()
+
+
+async def send_over_http(client: httpx.AsyncClient, token: str) -> None:
+    """Send a token wherever a request has room for it."""
+    for path in ("/me", "/authors", f"/authors/{token}", f"/{token}"):
+        await client.get(path, headers={"Authorization": f"Bearer {token}"})
+    await client.get("/me", headers={"Authorization": token})
+    await client.get("/me", headers={"Cookie": f"token={token}"})
+    await client.get("/me", headers={"X-Request-ID": token[:120]})
+    await client.get("/me", params={"Authorization": f"Bearer {token}"})
+    for body in ({"refresh_token": token}, {"username": token}, [token]):
+        for path in ("/auth/refresh", "/auth/logout", "/auth/login"):
+            await client.post(path, json=body)
+
+
+async def send_over_sockets(service: ServiceProcess, token: str) -> None:
+    """Send a token in every way that a socket knows."""
+    bearer = {"Authorization": f"Bearer {token}"}
+    url = service.ws_url
+    query = quote(f"Bearer {token}", "")
+    ways: list[tuple[str, dict[str, Any]]] = [
+        (url, {"additional_headers": bearer}),
+        (url, {"subprotocols": ["gatehouse.v1", f"bearer.{token}"]}),
+        (f"{url}?Authorization={query}", {}),
+        (f"{url}?authorization={query}&Authorization=x", {}),
+        (f"{url}/{token}", {}),
+        (url, {}),
+    ]
+    for address, options in ways:
+        with suppress(InvalidStatus, ConnectionClosed):
+            async with connect(address, proxy=None, **options) as socket:
+                for text in messages(token):
+                    await socket.send(text)
+                    await socket.recv()
+
+
+def messages(token: str) -> list[str]:
+    """Make messages with a token, right and wrong."""
+    request = {
+        "pkg_id": PkgID.AUTHENTICATE,
+        "req_id": str(uuid4()),
+        "data": {"token": token},
+    }
+    text = json.dumps(request)
+    return [text, text[:-2], json.dumps({"token": token}), token]
+
+
+async def send_password(client: httpx.AsyncClient, person: Person) -> str:
+    """Send a password, right and wrong; return the token it is good for."""
+    good = {"username": person.name, "password": person.password}
+    text = json.dumps(good)
+    for body in (text[:-1], f"[{text}]", text.replace(person.name, "nobody")):
+        await client.post("/auth/login", content=body)
+    answer = await client.post("/auth/login", json=good)
+    return str(answer.raise_for_status().json()["access_token"])
+
+
+async def provoke_errors(
+    client: httpx.AsyncClient, token: str, servers: Servers
+) -> None:
+    """Run into a mistake of ours, with a token and in a transaction."""
+    connection = await asyncpg.connect(servers.database_url)
+    await connection.execute("ALTER TABLE book RENAME TO book_away")
+    try:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await client.get("/books", headers=headers)
+    finally:
+        await connection.execute("ALTER TABLE book_away RENAME TO book")
+        await connection.close()
+    assert 500 == answer.status_code
+
+
+async def audit_rows(servers: Servers) -> str:
+    """Return everything that the audit has stored."""
+    connection = await asyncpg.connect(servers.database_url)
+    rows = await connection.fetch("SELECT * FROM user_action")
+    await connection.close()
+    return "\n".join(str(dict(row)) for row in rows)
+
+
+def without_head(token: str) -> str:
+    """Return a token without its header, which is no secret."""
+    return token.partition(".")[2] or token
+
+
+def leaked(text: str, secrets: list[str], length: int = 16) -> list[str]:
+    """Return the pieces of secrets that are in a text."""
+    pieces = {
+        secret[start : start + length]
+        for secret in secrets
+        for start in range(max(1, len(secret) - length + 1))
+    }
+    return [piece for piece in pieces if piece in text]
+
+
+async def test_nothing_says_a_secret(
+    start_service: StartService,
+    servers: Servers,
+    person: Person,
+    sign_in: SignIn,
+) -> None:
+    """Tokens and passwords, good and bad, are in no log and no metric."""
+    editor = sign_in("editor")
+    async with (
+        start_service(
+            SERVE, AUTH_LOGIN_ENABLED="true", LOG_LEVEL="DEBUG"
+        ) as service,
+        heard(service) as said,
+        httpx.AsyncClient(base_url=service.url) as client,
+    ):
+        mine = await send_password(client, person)
+        tokens = [mine, editor, editor[:-30], f"{editor[:-5]}AAAAA"]
+        for token in tokens:
+            await send_over_http(client, token)
+            await send_over_sockets(service, token)
+        await provoke_errors(client, editor, servers)
+        counted = await client.get(f"{service.management_url}/metrics")
+    text = "\n".join([*said, counted.text, await audit_rows(servers)])
+    password = servers.database_url.partition("@")[0].rpartition(":")[2]
+    secrets = [person.password, password, *map(without_head, tokens)]
+    assert "unhandled exception" in text
+    assert [] == leaked(text, secrets)
+    assert person.name not in counted.text
+    assert f"{person.name}@example.org" not in text
+
+
+async def test_lines_are_json(
+    start_service: StartService, sign_in: SignIn
+) -> None:
+    """A request can be found by its id, its user, its route, its pod."""
+    request_id = uuid4().hex
+    headers = {
+        "Authorization": f"Bearer {sign_in('reader')}",
+        "X-Request-ID": request_id,
+    }
+    async with (
+        start_service(SERVE, POD_NAME="pod-7") as service,
+        heard(service) as said,
+        httpx.AsyncClient(base_url=service.url, headers=headers) as client,
+    ):
+        user = (await client.get("/me")).json()
+        await client.get("/authors/12")
+    lines = [json.loads(line) for line in said]
+    needed = {"timestamp", "level", "event", "logger", "pod"}
+    assert [] == [line for line in lines if needed - set(line)]
+    line = [line for line in lines if line.get("request_id") == request_id][1]
+    assert line.pop("timestamp")
+    assert 0 < line.pop("duration_ms") < 10_000
+    assert {
+        "level": "info",
+        "event": "request",
+        "logger": "app.middlewares.context",
+        "pod": "pod-7",
+        "request_id": request_id,
+        "user": user["id"],
+        "method": "GET",
+        "path": "/authors/12",
+        "route": "/authors/{id}",
+        "status": 404,
+    } == line
+
+
+async def test_ends_are_not_logged_where_nobody_wants_it(
+    start_service: StartService,
+) -> None:
+    """Probes never are, and nothing is without the access log."""
+    async with (
+        start_service(SERVE, ACCESS_LOG_ENABLED="false") as service,
+        heard(service) as said,
+        httpx.AsyncClient() as client,
+    ):
+        await client.get(f"{service.url}/nowhere")
+    assert [] == [line for line in said if '"event": "request"' in line]
+    async with (
+        start_service(SERVE) as service,
+        heard(service) as said,
+        httpx.AsyncClient() as client,
+    ):
+        await client.get(f"{service.url}/nowhere")
+        await client.get(f"{service.management_url}/metrics")
+    lines = [json.loads(line) for line in said]
+    paths = [line["path"] for line in lines if line["event"] == "request"]
+    assert ["/nowhere"] == paths

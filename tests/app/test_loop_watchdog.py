@@ -1,0 +1,67 @@
+"""Whether the event loop gets to its work in time."""
+
+import asyncio
+import time
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from app.tasks.loop_watchdog import watch_loop
+
+COUNT = "event_loop_lag_seconds_count"
+Logs = list[MutableMapping[str, Any]]
+
+
+def counted(up_to: str) -> float:
+    """Return how many looks found at most this lag."""
+    name = "event_loop_lag_seconds_bucket"
+    return REGISTRY.get_sample_value(name, {"le": up_to}) or 0
+
+
+async def until_looked(times: int) -> None:
+    """Give way until the watchdog has looked so many times more."""
+    enough = (REGISTRY.get_sample_value(COUNT) or 0) + times
+    while (  # noqa: ASYNC110  (nobody tells of a look)
+        REGISTRY.get_sample_value(COUNT) or 0
+    ) < enough:
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def logs() -> Iterator[Logs]:
+    """What is logged meanwhile."""
+    with capture_logs() as logs:
+        yield logs
+
+
+async def watched(stall_seconds: float, logs: Logs) -> Logs:
+    """Stall the loop once under the watchdog's eyes; return its lines."""
+    task = asyncio.create_task(watch_loop(0.01, 0.1))
+    await until_looked(2)
+    time.sleep(stall_seconds)  # noqa: ASYNC251  (the stall)
+    await until_looked(1)
+    task.cancel()
+    await asyncio.wait([task])
+    return [line for line in logs if line["event"] == "event loop stalled"]
+
+
+async def test_a_stall_is_warned_of(logs: Logs) -> None:
+    """One warning tells how long it was and what the process did."""
+    over_half_a_second = counted("+Inf") - counted("0.5")
+    lines = await watched(0.6, logs)
+    assert 1 == len(lines)
+    assert "warning" == lines[0]["log_level"]
+    assert 500 < lines[0]["lag_ms"]
+    assert lines[0]["cpu_ms"] < lines[0]["lag_ms"]
+    assert 0 <= lines[0]["full_collections"]
+    assert over_half_a_second + 1 == counted("+Inf") - counted("0.5")
+
+
+async def test_a_short_wait_is_only_counted(logs: Logs) -> None:
+    """What nobody notices is in the histogram and not in the log."""
+    before = counted("+Inf")
+    assert [] == await watched(0.0, logs)
+    assert before < counted("+Inf")

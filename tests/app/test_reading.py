@@ -1,0 +1,140 @@
+"""Rows that are read past the ORM: in whose transaction, and what fails."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from sqlalchemy import bindparam, func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.commands.book import ListBooksCommand
+from app.constants import MAX_ID
+from app.exceptions import (
+    AppError,
+    DeadlineExceeded,
+    InvalidInput,
+    Unavailable,
+)
+from app.models import Author, Book
+from app.repositories.author import AuthorRepository
+from app.repositories.book import BookRepository
+from app.schemas.book import GetBooks
+from app.settings import DatabaseSettings
+from app.storage.db import Database
+from app.storage.reading import Query
+
+SLOW = Query.of(select(func.pg_sleep(30)))
+MYSELF = Query.of(select(func.pg_backend_pid()))
+SUICIDE = Query.of(select(func.pg_terminate_backend(func.pg_backend_pid())))
+NUMBER = Query.of(text("SELECT CAST(:v AS bigint)"))
+TEXT = Query.of(select(bindparam("v", type_=Author.name.type)))  # type: ignore[attr-defined]  # SQLModel's types
+
+
+@pytest.fixture
+async def narrow(
+    database_settings: DatabaseSettings,
+) -> AsyncIterator[Database]:
+    """A database with one connection, and half a second for a statement."""
+    changed = {"db_pool_size": 1, "db_statement_timeout_seconds": 0.5}
+    settings = DatabaseSettings(**{**vars(database_settings), **changed})
+    database = Database(settings)
+    yield database
+    await database.close()
+
+
+async def read(database: Database, query: Query, **values: Any) -> Any:
+    """Return one value, read in a unit of work of its own."""
+    async with database.unit_of_work() as session:
+        return (await query.fetch(session, values))[0][0]
+
+
+async def test_read_alone_opens_no_transaction(
+    session: AsyncSession,
+) -> None:
+    """A unit of work that only lists has nothing to commit."""
+    await AuthorRepository(session).list_after(20, None, {})
+    assert not session.in_transaction()
+
+
+async def test_read_sees_what_its_unit_of_work_has_written(
+    session: AsyncSession,
+) -> None:
+    """A list after a write runs on the write's own connection."""
+    authors = AuthorRepository(session)
+    await authors.create(Author(name="Ada"))
+    mine = await session.scalar(select(func.pg_backend_pid()))
+    rows, _ = await authors.list_after(20, None, {})
+    assert ["Ada"] == [row["name"] for row in rows]
+    assert mine == (await MYSELF.fetch(session, {}))[0][0]
+
+
+async def test_list_with_authors_is_one_statement(
+    session: AsyncSession,
+) -> None:
+    """Books come with their authors, however many, in one round trip."""
+    for number in range(5):
+        author = Author(name=f"author {number}")
+        session.add(author)
+        await session.flush()
+        session.add(Book(title=f"book {number}", author_id=author.id))
+    await session.flush()
+
+    def statements() -> float:
+        name = "db_query_duration_seconds_count"
+        labels = {"operation": "select"}
+        return REGISTRY.get_sample_value(name, labels) or 0
+
+    before = statements()
+    page = await ListBooksCommand(BookRepository(session)).execute(GetBooks())
+    assert [f"author {n}" for n in range(5)] == [
+        book.author.name for book in page.data
+    ]
+    assert statements() - before == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "values", "expected"),
+    [
+        (SLOW, {}, DeadlineExceeded),
+        (SUICIDE, {}, Unavailable),
+        (NUMBER, {"v": MAX_ID + 1}, InvalidInput),
+        (TEXT, {"v": "a\0b"}, InvalidInput),
+    ],
+    ids=["slow", "closed", "too large", "NUL"],
+)
+async def test_failed_read_is_a_fact_and_leaves_the_pool_whole(
+    narrow: Database,
+    query: Query,
+    values: dict[str, Any],
+    expected: type[AppError],
+) -> None:
+    """Errors of the driver are told as the ORM's are, and do no harm."""
+    with pytest.raises(expected):
+        await read(narrow, query, **values)
+    assert narrow.connections_in_use == 0
+    assert await read(narrow, MYSELF)
+
+
+async def test_refused_value_costs_no_connection(narrow: Database) -> None:
+    """A client's bad value does not make the pool connect again."""
+    before = await read(narrow, MYSELF)
+    for query, value in ((NUMBER, MAX_ID + 1), (TEXT, "a\0b")):
+        with suppress(InvalidInput):
+            await read(narrow, query, v=value)
+    assert before == await read(narrow, MYSELF)
+
+
+async def test_cancelled_read_leaves_the_pool_whole(narrow: Database) -> None:
+    """Whoever reads next does not meet the cancelled statement."""
+    before = await read(narrow, MYSELF)
+    task = asyncio.create_task(read(narrow, SLOW))
+    while not narrow.connections_in_use:  # noqa: ASYNC110  (no event tells)
+        await asyncio.sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert narrow.connections_in_use == 0
+    assert before != await read(narrow, MYSELF)

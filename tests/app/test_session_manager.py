@@ -1,0 +1,224 @@
+"""Facts about ended sessions: what they void, how long, who is told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.constants import (
+    KC_SESSION_EXPIRY_BUFFER_SECONDS,
+    SESSIONS_MAX_UNPUBLISHED,
+)
+from app.managers.session_manager import SessionManager
+from app.schemas.session import EVERYBODY, Ended
+from app.schemas.user import UserModel
+from app.settings import Settings
+from app.storage.redis import RRedis
+from app.storage.session_stream import STREAM, SessionStream
+from app.tasks.kc_user_session import UserSessionTask
+from app.types import UserId, Username
+from tests.fixtures.proxy import Proxy
+from tests.fixtures.servers import Servers
+from tests.fixtures.tokens import Clock
+
+LIFE_SECONDS = 100
+REDIS_DB = 14
+AWAY = "redis://127.0.0.1:9"
+
+
+def user(issued_at: int = 1000) -> UserModel:
+    return UserModel(
+        id=UserId("sub"),
+        username=Username("u"),
+        expires_at=0,
+        issued_at=issued_at,
+        session_id="sid",
+        token_id="jti",
+    )
+
+
+def settings(servers: Servers, **changes: str) -> Settings:
+    given = {name.lower(): v for name, v in servers.environment.items()}
+    return Settings.model_validate({**given, **changes})
+
+
+class Process:
+    """The part of a process that knows of ended sessions."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._redis = RRedis(settings, REDIS_DB)
+        self._patient = RRedis(settings, REDIS_DB, hurried=True)
+        stream = SessionStream(self._redis, self._patient)
+        self.sessions = SessionManager(stream, LIFE_SECONDS, clock)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[SessionManager]:
+        """Let it learn and publish."""
+        task = asyncio.create_task(self.sessions.run())
+        try:
+            yield self.sessions
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await self.close()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._redis.close()
+        await self._patient.close()
+
+
+@pytest.fixture
+async def process(
+    servers: Servers, clock: Clock
+) -> AsyncIterator[Callable[..., Process]]:
+    """A function that makes processes that have nothing in Redis yet."""
+    redis = RRedis(settings(servers), REDIS_DB)
+    await redis.client.delete(STREAM)
+    yield lambda **changes: Process(settings(servers, **changes), clock)
+    await redis.close()
+
+
+async def until_true(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  (a deadline bounds it)
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("whose", ["sid", "sub", "jti", EVERYBODY])
+async def test_time_decides(
+    process: Callable[..., Process], clock: Clock, whose: str
+) -> None:
+    """What was issued up to the fact's second is void, later is good."""
+    clock.ahead = 1000 - clock()
+    made = process()
+    made.sessions.end(Ended("nobody", 1000), Ended(whose, 1000))
+    void = [made.sessions.has_ended(user(at)) for at in (999, 1000, 1001)]
+    await made.close()
+    assert [True, True, False] == void
+
+
+async def test_the_latest_fact_counts(
+    process: Callable[..., Process], clock: Clock
+) -> None:
+    """Facts may come in any order."""
+    clock.ahead = 1000 - clock()
+    made = process()
+    made.sessions.end(Ended("sub", 1000), Ended("sub", 990))
+    assert made.sessions.has_ended(user(1000))
+    await made.close()
+
+
+async def test_facts_are_forgotten(
+    process: Callable[..., Process], clock: Clock
+) -> None:
+    """A fact is kept while a token that it voids can live, and no longer."""
+    clock.ahead = 1000 - clock()
+    made = process()
+    made.sessions.end(Ended("sub", 1000))
+    clock.ahead += LIFE_SECONDS + KC_SESSION_EXPIRY_BUFFER_SECONDS - 5
+    made.sessions.end(Ended("other", 1100))
+    assert made.sessions.has_ended(user())
+    clock.ahead += 6
+    made.sessions.end(Ended("third", 1150))
+    assert not made.sessions.has_ended(user())
+    assert {"other": 1100, "third": 1150} == made.sessions._ended
+    await made.close()
+
+
+async def test_processes_tell_each_other(
+    process: Callable[..., Process], clock: Clock
+) -> None:
+    """A running process and one that starts later know the same."""
+    now = int(clock())
+    first, second, late = process(), process(), process()
+    async with first.running() as teller, second.running() as hearer:
+        teller.end(Ended("sub", now))
+        await until_true(lambda: hearer.has_ended(user(now)))
+        async with late.running() as newcomer:
+            await until_true(lambda: newcomer.has_ended(user(now)))
+
+
+async def test_a_cut_wire_hides_nothing(
+    servers: Servers, process: Callable[..., Process], clock: Clock
+) -> None:
+    """What is told while a process cannot hear is heard afterwards."""
+    now = int(clock())
+    proxy = Proxy(servers.redis_url)
+    proxy.start()
+    credentials = servers.redis_url.rpartition("@")[0]
+    address = proxy.url.removeprefix("http://")
+    cut = process(redis_url=f"{credentials}@{address}")
+    async with process().running() as teller, cut.running() as hearer:
+        await until_true(lambda: hearer._listening is True)
+        proxy.stop()
+        teller.end(Ended("sub", now))
+        await until_true(lambda: teller.all_published)
+        await until_true(lambda: hearer._listening is False)
+        assert not hearer.has_ended(user(now))
+        proxy.start()
+        await until_true(lambda: hearer.has_ended(user(now)))
+    proxy.stop()
+
+
+async def test_more_facts_than_a_batch_are_heard(
+    process: Callable[..., Process], clock: Clock
+) -> None:
+    """Every fact arrives, however many there are."""
+    now = int(clock())
+    facts = [Ended(str(number), now) for number in range(1234)]
+    async with process().running() as teller, process().running() as hearer:
+        teller.end(*facts)
+        await until_true(lambda: len(hearer._ended) == len(facts))
+        assert teller.all_published
+
+
+async def test_redis_keeps_no_more_than_is_needed(
+    servers: Servers, process: Callable[..., Process], clock: Clock
+) -> None:
+    """The stream has an end of life, and what is too old leaves it."""
+    redis = RRedis(settings(servers), REDIS_DB)
+    kept = LIFE_SECONDS + KC_SESSION_EXPIRY_BUFFER_SECONDS
+    await redis.client.xadd(STREAM, {"whose": "old", "until": 1}, id="1-1")
+    async with process().running() as teller:
+        teller.end(Ended("sub", int(clock())))
+        await until_true(lambda: teller.all_published)
+    entries: Any = await redis.client.xrange(STREAM)
+    assert [b"sub"] == [fields[b"whose"] for _id, fields in entries]
+    assert 0 < await redis.client.ttl(STREAM) <= kept
+    await redis.close()
+
+
+async def test_facts_that_cannot_be_told_are_bounded(
+    process: Callable[..., Process], clock: Clock
+) -> None:
+    """With Redis away the oldest make room; here all of them hold."""
+    now = int(clock())
+    made = process(redis_url=AWAY)
+    with capture_logs() as logs:
+        async with made.running() as sessions:
+            for number in range(SESSIONS_MAX_UNPUBLISHED + 10):
+                sessions.end(Ended(str(number), now))
+            await until_true(lambda: sessions._listening is False)
+            assert SESSIONS_MAX_UNPUBLISHED == len(sessions._waiting)
+            assert SESSIONS_MAX_UNPUBLISHED + 10 == len(sessions._ended)
+            assert await sessions.is_first("any")
+    assert 1 == [log["event"] for log in logs].count("ended sessions unheard")
+
+
+async def test_without_a_secret_no_events_are_read(
+    servers: Servers, process: Callable[..., Process]
+) -> None:
+    """It is said once, and the task is over."""
+    without = settings(servers)
+    redis = RRedis(without, REDIS_DB)
+    task = UserSessionTask(without, redis.client, process().sessions)
+    with capture_logs() as logs:
+        await task.run()
+    await task.close()
+    await redis.close()
+    expected = "KEYCLOAK_SERVICE_CLIENT_SECRET is not set"
+    assert [expected] == [log["reason"] for log in logs]

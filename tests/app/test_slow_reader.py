@@ -1,0 +1,125 @@
+"""A client that stops to read harms nobody but itself."""
+
+import asyncio
+import socket as sockets
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from app.api.ws.constants import CloseCode, PkgID
+from tests.fixtures.pushes import next_pushes
+from tests.fixtures.service import AsUser, MakeService, Service
+from tests.fixtures.sockets import DEADLINE_SECONDS, open_socket
+
+SignIn = Callable[[str], str]
+NOTICE = {PkgID.SERVER_NOTICE}
+TEXT = "x" * 60_000
+ROUNDS = 100
+
+
+@pytest.fixture(scope="module")
+def bounded(make_service: MakeService) -> Iterator[Service]:
+    """A service whose sockets may leave little unread."""
+    with make_service(ws_send_queue_max_bytes=200_000) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def impatient(make_service: MakeService) -> Iterator[Service]:
+    """A service whose sockets may leave much unread for a short time."""
+    with make_service(
+        ws_send_queue_max_bytes=10**9, ws_send_queue_max_seconds=0.2
+    ) as service:
+        yield service
+
+
+def narrow_socket(service: Service) -> sockets.socket:
+    """Connect with a window that fills soon."""
+    client = sockets.socket()
+    client.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 65536)
+    client.connect(("127.0.0.1", service.port))
+    client.setblocking(False)
+    return client
+
+
+async def broadcast(client: httpx.AsyncClient, **users: Any) -> None:
+    """Push much."""
+    body = {"pkg_id": PkgID.SERVER_NOTICE, "data": {"text": TEXT}, **users}
+    answer = await client.post("/broadcast", json=body)
+    answer.raise_for_status()
+
+
+async def read_until_closed(socket: ClientConnection) -> int | None:
+    """Read on, and say how the socket was closed."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            try:
+                await socket.recv()
+            except ConnectionClosed:
+                return socket.close_code
+
+
+async def latencies(
+    client: httpx.AsyncClient, reader: ClientConnection
+) -> list[float]:
+    """Say how long each of many broadcasts takes to a socket."""
+    found = []
+    for _ in range(ROUNDS):
+        began = perf_counter()
+        await broadcast(client)
+        await next_pushes(reader, 1, NOTICE)
+        found.append(perf_counter() - began)
+    return sorted(found)
+
+
+async def test_a_slow_reader_slows_nobody(
+    bounded: Service, sign_in: SignIn, as_user: AsUser
+) -> None:
+    """It is closed, and others are told as fast as before."""
+    async with (
+        httpx.AsyncClient(
+            base_url=bounded.url, headers=as_user("admin")
+        ) as client,
+        open_socket(bounded, sign_in("editor")) as reader,
+    ):
+        alone = await latencies(client, reader)
+        async with open_socket(
+            bounded, sign_in("reader"), sock=narrow_socket(bounded)
+        ) as slow:
+            slow.transport.pause_reading()
+            beside = await latencies(client, reader)
+            assert 1 == len(bounded.container.sockets)
+            slow.transport.abort()
+    assert beside[-2] < 2 * alone[-2] + 0.05
+
+
+@pytest.mark.parametrize("name", ["bounded", "impatient"])
+async def test_a_slow_reader_is_told_why_it_is_closed(
+    request: pytest.FixtureRequest,
+    sign_in: SignIn,
+    as_user: AsUser,
+    name: str,
+) -> None:
+    """Too much unread, or for too long, closes with 4508."""
+    service: Service = request.getfixturevalue(name)
+    async with (
+        httpx.AsyncClient(
+            base_url=service.url, headers=as_user("admin")
+        ) as client,
+        open_socket(
+            service, sign_in("reader"), sock=narrow_socket(service)
+        ) as slow,
+    ):
+        slow.transport.pause_reading()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while len(service.container.sockets):
+                await broadcast(client)
+        slow.transport.resume_reading()
+        assert CloseCode.SLOW_READER == await read_until_closed(slow)
+        text = (await client.get("/metrics")).text
+    assert 'ws_close_total{code="4508"}' in text
