@@ -11,6 +11,7 @@ DB_RETRY_DELAY_SECONDS: Final = 0.2
 DB_RETRY_MAX_DELAY_SECONDS: Final = 5.0
 DB_DEFAULT_PORT: Final = 5432
 DB_POOL_SIZE: Final = 10
+DB_READ_POOL_SIZE: Final = 5
 DB_POOL_TIMEOUT_SECONDS: Final = 3.0
 """How long a request waits for a connection before it is shed."""
 DB_CONNECT_TIMEOUT_SECONDS: Final = 3.0

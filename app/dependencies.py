@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.managers.session_manager import SessionManager
 from app.protocols import IdentityProvider
@@ -11,6 +10,7 @@ from app.repositories.author import AuthorRepository
 from app.repositories.book import BookRepository
 from app.repositories.user_action import UserActionRepository
 from app.schemas.user import UserModel
+from app.storage.unit_of_work import UnitOfWork
 from app.utils.logout_token import LogoutTokens
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ async def get_identity_provider(container: ContainerDep) -> IdentityProvider:
     return container.keycloak
 
 
-async def get_session(request: Request) -> AsyncSession:
+async def get_session(request: Request) -> UnitOfWork:
     """Return the request's unit of work, which is opened before the route."""
-    session: AsyncSession = request.state.session
+    session: UnitOfWork = request.state.session
     return session
 
 
@@ -59,7 +59,7 @@ LogoutTokensDep = Annotated[LogoutTokens, Depends(get_logout_tokens)]
 IdentityProviderDep = Annotated[
     IdentityProvider, Depends(get_identity_provider)
 ]
-SessionDep = Annotated[AsyncSession, Depends(get_session)]
+SessionDep = Annotated[UnitOfWork, Depends(get_session)]
 
 
 async def get_author_repository(session: SessionDep) -> AuthorRepository:

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import (
     BaseRoute,
     Mount,
@@ -43,6 +42,7 @@ from app.exceptions import MethodNotAllowed, NotFound
 from app.protocols import OpenSocket
 from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.user import UserModel
+from app.storage.unit_of_work import UnitOfWork
 from app.utils.metrics import UNKNOWN
 from app.utils.validation import Schema, Validator, compile_validator
 
@@ -85,7 +85,7 @@ class Context:
     container: "Container"
     socket: Socket
     user: UserModel
-    session: AsyncSession
+    session: UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

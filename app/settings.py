@@ -76,7 +76,9 @@ class DatabaseSettings(BaseSettings):
     db_ssl_ca_file: Path | None = None
     """Certificates to trust for the database (PEM)."""
     db_pool_size: Count = c.DB_POOL_SIZE
-    """Connections to the database at most."""
+    """Connections to the database for transactions, at most."""
+    db_read_pool_size: Count = c.DB_READ_POOL_SIZE
+    """Connections to the database for lists outside of them, at most."""
     db_pool_timeout_seconds: Seconds = c.DB_POOL_TIMEOUT_SECONDS
     """How long a request waits for a connection."""
     db_statement_timeout_seconds: Seconds = c.DB_STATEMENT_TIMEOUT_SECONDS

@@ -1,18 +1,17 @@
 """Pushing something to everybody who may read it."""
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.commands.base import BaseCommand
 from app.exceptions import InvalidInput
 from app.managers.push_hub import PushHub
 from app.schemas.push import BroadcastInput
 from app.storage.outbox import announce
+from app.storage.unit_of_work import UnitOfWork
 
 
 class BroadcastCommand(BaseCommand[BroadcastInput, None]):
     """Pushes to sockets on every pod, in one order with all other pushes."""
 
-    def __init__(self, hub: PushHub, session: AsyncSession) -> None:
+    def __init__(self, hub: PushHub, session: UnitOfWork) -> None:
         self.hub = hub
         self.session = session
 

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.interfaces import ORMOption
 
@@ -22,6 +21,7 @@ from app.storage.pagination import (
     get_paginated_results,
 )
 from app.storage.rows import Related, Row
+from app.storage.unit_of_work import UnitOfWork
 
 M = TypeVar("M", bound=BaseModel)
 Violations: TypeAlias = Mapping[str, Callable[[Mapping[str, Any]], AppError]]
@@ -43,7 +43,7 @@ class BaseRepository(Generic[M]):
     violations: ClassVar[Violations] = {}
     related: ClassVar[Related] = ()
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: UnitOfWork) -> None:
         self.session = session
 
     async def get_by_id(self, entity_id: int) -> M | None:

@@ -5,18 +5,16 @@ message, commands and repositories work in it, and it is committed when they
 have returned or rolled back when one of them has raised. It connects when it
 is first used, so that what needs no database costs none.
 
-It is also the one place where errors from below become facts: above it, a
-database that is away is `Unavailable` like any other server.
+What only reads lists does without a transaction, on connections of its own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import cast
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
 
 import structlog
 from sqlalchemy import event, text
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
@@ -26,12 +24,18 @@ from app.constants import (
 )
 from app.exceptions import AppError
 from app.settings import DatabaseSettings
-from app.storage.engine import create_engine
+from app.storage.engine import (
+    connect,
+    connection_arguments,
+    create_engine,
+)
 from app.storage.engine_metrics import observe_statements
 from app.storage.errors import facts
 from app.storage.outbox import OutboxSignal
 from app.storage.pagination import get_cursor_results, get_paginated_results
+from app.storage.readers import Readers
 from app.storage.schema import Schema
+from app.storage.unit_of_work import UnitOfWork
 from app.storage.waiting import wait_until_nothing_is_missing
 
 __all__ = ["Database", "get_cursor_results", "get_paginated_results"]
@@ -62,43 +66,32 @@ class Database:
         self.outbox = OutboxSignal()
         sessions = sessionmaker(class_=Session)
         event.listen(sessions, "after_commit", self.outbox.committed)
-        self._sessions = async_sessionmaker(
-            self._engine,
-            sync_session_class=sessions,
-            expire_on_commit=False,
-            autoflush=False,
+        self._options: dict[str, Any] = {
+            "bind": self._engine,
+            "sync_session_class": sessions,
+            "expire_on_commit": False,
+            "autoflush": False,
+        }
+        self._readers = Readers(
+            partial(connect, **connection_arguments(settings)),
+            settings.db_read_pool_size,
+            settings.db_pool_timeout_seconds,
         )
 
-    @asynccontextmanager
-    async def unit_of_work(self) -> AsyncIterator[AsyncSession]:
-        """Open a transaction, committed at the end or rolled back.
-
-        Raises:
-            AppError: The database is away, busy or too slow, or refuses
-                what was given to it.
-        """
-        session = self._sessions()
-        with facts():
-            try:
-                yield session
-                if session.in_transaction():
-                    await session.commit()
-            finally:
-                # A commit gives the connection back; what else has one rolls
-                # back, also if it is cancelled once more meanwhile.
-                if session.in_transaction():
-                    await asyncio.shield(session.close())
+    def unit_of_work(self) -> UnitOfWork:
+        """Return a transaction: `async with` commits it or rolls it back."""
+        return UnitOfWork(self._readers, self._options)
 
     @property
     def connections(self) -> int:
-        """How many connections of the pool are open."""
+        """How many connections are open."""
         pool = self._pool
-        return pool.checkedin() + pool.checkedout()
+        return pool.checkedin() + pool.checkedout() + self._readers.open
 
     @property
     def connections_in_use(self) -> int:
-        """How many of them a unit of work has."""
-        return self._pool.checkedout()
+        """How many of them somebody is using."""
+        return self._pool.checkedout() + self._readers.in_use
 
     @property
     def _pool(self) -> QueuePool:
@@ -127,6 +120,7 @@ class Database:
         """Close all connections, also to a server that says nothing."""
         with suppress(TimeoutError):
             async with asyncio.timeout(DB_CLOSE_TIMEOUT_SECONDS):
+                await self._readers.close()
                 await self._engine.dispose()
                 await self._probe.dispose()
 

@@ -36,7 +36,6 @@ from app.storage.engine_metrics import CONNECT, count_error
 
 def create_engine(settings: DatabaseSettings, pool_size: int) -> AsyncEngine:
     """Make an engine, which connects when it is first used."""
-    seconds = settings.db_statement_timeout_seconds
     engine = create_async_engine(
         settings.sqlalchemy_url,
         pool_size=pool_size,
@@ -45,15 +44,31 @@ def create_engine(settings: DatabaseSettings, pool_size: int) -> AsyncEngine:
         pool_use_lifo=True,  # the connections in use stay warm
         hide_parameters=True,  # what clients send is not for logs
         connect_args={
-            "async_creator_fn": _connect,
-            "ssl": _tls(settings),
-            "timeout": DB_CONNECT_TIMEOUT_SECONDS,
-            "command_timeout": seconds + DB_GRACE_SECONDS,
-            "server_settings": _server_settings(seconds),
+            "async_creator_fn": connect,
+            **_deadlines_and_tls(settings),
         },
     )
     event.listen(engine.sync_engine, "checkout", _replace_if_closed)
     return engine
+
+
+def connection_arguments(settings: DatabaseSettings) -> dict[str, Any]:
+    """Return what `connect` needs for a connection no engine knows of."""
+    url = settings.sqlalchemy_url
+    return {
+        **url.translate_connect_args(username="user"),
+        **_deadlines_and_tls(settings),
+    }
+
+
+def _deadlines_and_tls(settings: DatabaseSettings) -> dict[str, Any]:
+    seconds = settings.db_statement_timeout_seconds
+    return {
+        "ssl": _tls(settings),
+        "timeout": DB_CONNECT_TIMEOUT_SECONDS,
+        "command_timeout": seconds + DB_GRACE_SECONDS,
+        "server_settings": _server_settings(seconds),
+    }
 
 
 def create_migration_engine(
@@ -73,7 +88,7 @@ def create_migration_engine(
         url.set(database=database or url.database),
         poolclass=NullPool,
         connect_args={
-            "async_creator_fn": _connect,
+            "async_creator_fn": connect,
             "ssl": _tls(settings),
             "timeout": DB_CONNECT_TIMEOUT_SECONDS,
             "server_settings": {
@@ -101,8 +116,12 @@ def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
 
 
-async def _connect(**arguments: Any) -> Any:
-    """Connect, or say that the database is away, whatever the reason."""
+async def connect(**arguments: Any) -> Any:
+    """Open a connection of the driver.
+
+    Raises:
+        Unavailable: The database cannot be reached, whatever the reason.
+    """
     try:
         return await asyncpg.connect(**arguments)
     except (

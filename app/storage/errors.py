@@ -111,6 +111,14 @@ def leaves_connection_usable(error: BaseException) -> bool:
     return said_by_server or _is_unusable_argument(error)
 
 
+def is_lost_connection(error: BaseException) -> bool:
+    """Say whether the server went away under a statement."""
+    state = getattr(error, "sqlstate", None) or ""
+    return isinstance(error, ConnectionError) or _BY_CLASS.get(state[:2]) is (
+        _away
+    )
+
+
 def _of_driver(error: BaseException | None) -> Fact | None:
     state = getattr(error, "sqlstate", None)
     if state is not None:

@@ -22,7 +22,6 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.constants import MAX_ID
 from app.exceptions import InvalidInput
@@ -30,6 +29,7 @@ from app.models.base import BaseModel
 from app.schemas.page import CursorMetadata, MetadataModel
 from app.storage.reading import Query
 from app.storage.rows import Related, Row, columns_of, read_rows, select_rows
+from app.storage.unit_of_work import UnitOfWork
 
 Filters: TypeAlias = Mapping[str, Any]
 ApplyFilters: TypeAlias = Callable[[Select[Any], Filters], Select[Any]]
@@ -39,7 +39,7 @@ _Finish: TypeAlias = Callable[[Select[Any], Order], Select[Any]]
 
 
 async def get_paginated_results(  # noqa: PLR0913  (the specification's)
-    session: AsyncSession,
+    session: UnitOfWork,
     model: type[BaseModel],
     page: int,
     per_page: int,
@@ -82,7 +82,7 @@ async def get_paginated_results(  # noqa: PLR0913  (the specification's)
 
 
 async def get_cursor_results(  # noqa: PLR0913  (as its sibling)
-    session: AsyncSession,
+    session: UnitOfWork,
     model: type[BaseModel],
     limit: int,
     after: str | None,

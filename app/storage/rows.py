@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, inspect, select
 from sqlalchemy.orm import QueryableAttribute, RelationshipProperty
 
 from app.models.base import BaseModel
-from app.storage.reading import Record
+from app.storage.readers import Record
 
 Row: TypeAlias = dict[str, Any]
 _Parts: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.commands.author import (
     CreateAuthorCommand,
@@ -42,10 +41,11 @@ from app.schemas.author import (
 )
 from app.schemas.book import BookInput
 from app.storage.db import Database
+from app.storage.unit_of_work import UnitOfWork
 
 
 @pytest.fixture
-def authors(session: AsyncSession) -> AuthorRepository:
+def authors(session: UnitOfWork) -> AuthorRepository:
     """The authors."""
     return AuthorRepository(session)
 
@@ -107,7 +107,7 @@ async def test_deleted_author_is_not_found(
 
 
 async def test_author_with_books_stays(
-    authors: AuthorRepository, session: AsyncSession, ada: AuthorRead
+    authors: AuthorRepository, session: UnitOfWork, ada: AuthorRead
 ) -> None:
     """An author cannot be deleted from under a book."""
     book = BookInput(title="Notes", author_id=ada.id)

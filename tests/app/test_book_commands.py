@@ -2,7 +2,6 @@
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.commands.author import CreateAuthorCommand
 from app.commands.book import (
@@ -29,16 +28,17 @@ from app.schemas.book import (
     GetAuthorBooks,
     GetBooks,
 )
+from app.storage.unit_of_work import UnitOfWork
 
 
 @pytest.fixture
-def authors(session: AsyncSession) -> AuthorRepository:
+def authors(session: UnitOfWork) -> AuthorRepository:
     """The authors."""
     return AuthorRepository(session)
 
 
 @pytest.fixture
-def books(session: AsyncSession) -> BookRepository:
+def books(session: UnitOfWork) -> BookRepository:
     """The books."""
     return BookRepository(session)
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Select
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.constants import MAX_ID, MAX_PAGE_NUMBER, MAX_PAGE_SIZE
@@ -13,10 +12,11 @@ from app.models import Author
 from app.schemas.page import CursorMetadata, MetadataModel
 from app.storage.db import get_cursor_results, get_paginated_results
 from app.storage.pagination import Filters, decode_cursor, encode_cursor
+from app.storage.unit_of_work import UnitOfWork
 
 
 @pytest.fixture
-async def names(session: AsyncSession) -> list[str]:
+async def names(session: UnitOfWork) -> list[str]:
     """The names of 25 authors, in the order of their ids."""
     names = [f"author {number:02}" for number in range(25)]
     for name in names:
@@ -25,7 +25,7 @@ async def names(session: AsyncSession) -> list[str]:
     return names
 
 
-async def read_pages(session: AsyncSession, per_page: int) -> list[list[str]]:
+async def read_pages(session: UnitOfWork, per_page: int) -> list[list[str]]:
     """Read every page, by number."""
     page, pages, read = 0, 1, []
     while page < pages:
@@ -39,7 +39,7 @@ async def read_pages(session: AsyncSession, per_page: int) -> list[list[str]]:
 
 
 async def test_every_row_is_on_one_page(
-    session: AsyncSession, names: list[str]
+    session: UnitOfWork, names: list[str]
 ) -> None:
     """All pages together are the table, in the order of the ids."""
     read = await read_pages(session, 10)
@@ -60,7 +60,7 @@ async def test_every_row_is_on_one_page(
 )
 @pytest.mark.usefixtures("names")
 async def test_page_says_where_it_stands(
-    session: AsyncSession, page: int, per_page: int, rows: int, pages: int
+    session: UnitOfWork, page: int, per_page: int, rows: int, pages: int
 ) -> None:
     """A page has its metadata, also behind the last one."""
     found, meta = await get_paginated_results(session, Author, page, per_page)
@@ -70,7 +70,7 @@ async def test_page_says_where_it_stands(
     )
 
 
-async def test_nothing_has_no_pages(session: AsyncSession) -> None:
+async def test_nothing_has_no_pages(session: UnitOfWork) -> None:
     """An empty table has one empty page and zero pages."""
     rows, meta = await get_paginated_results(session, Author, 1, 20)
     assert rows == []
@@ -78,7 +78,7 @@ async def test_nothing_has_no_pages(session: AsyncSession) -> None:
 
 
 async def test_filters_are_equality_and_none_is_no_filter(
-    session: AsyncSession, names: list[str]
+    session: UnitOfWork, names: list[str]
 ) -> None:
     """Only what has all the given values is found and counted."""
     rows, meta = await get_paginated_results(
@@ -89,7 +89,7 @@ async def test_filters_are_equality_and_none_is_no_filter(
 
 
 async def test_filter_on_unknown_column_is_our_mistake(
-    session: AsyncSession,
+    session: UnitOfWork,
 ) -> None:
     """A filter that no column has is not silently ignored."""
     with pytest.raises(KeyError, match="colour"):
@@ -99,7 +99,7 @@ async def test_filter_on_unknown_column_is_our_mistake(
 
 
 async def test_other_filters_than_equality_can_be_given(
-    session: AsyncSession, names: list[str]
+    session: UnitOfWork, names: list[str]
 ) -> None:
     """What is given as `apply_filters` does all the filtering."""
 
@@ -119,7 +119,7 @@ async def test_other_filters_than_equality_can_be_given(
 
 
 async def test_cursor_reads_on_where_it_stopped_while_rows_come_and_go(
-    session: AsyncSession, names: list[str]
+    session: UnitOfWork, names: list[str]
 ) -> None:
     """Neither a new nor a deleted row shifts what is read next."""
     first, meta = await get_cursor_results(session, Author, 10, None)
@@ -135,7 +135,7 @@ async def test_cursor_reads_on_where_it_stopped_while_rows_come_and_go(
 
 
 async def test_last_part_has_no_next(
-    session: AsyncSession, names: list[str]
+    session: UnitOfWork, names: list[str]
 ) -> None:
     """A part that ends with the last row says so, also when it is full."""
     rows, meta = await get_cursor_results(session, Author, len(names), None)
@@ -161,7 +161,7 @@ async def test_last_part_has_no_next(
     ],
 )
 async def test_made_up_cursor_is_invalid_input(
-    session: AsyncSession, cursor: str
+    session: UnitOfWork, cursor: str
 ) -> None:
     """A cursor that no list gave is refused, naming its field."""
     with pytest.raises(InvalidInput) as caught:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import bindparam, func, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.commands.book import ListBooksCommand
 from app.constants import MAX_ID
@@ -25,10 +24,19 @@ from app.schemas.book import GetBooks
 from app.settings import DatabaseSettings
 from app.storage.db import Database
 from app.storage.reading import Query
+from app.storage.unit_of_work import UnitOfWork
 
 SLOW = Query.of(select(func.pg_sleep(30)))
+NAP = Query.of(select(func.pg_sleep(0.3)))
+BLINK = Query.of(select(func.pg_sleep(0.01)))
 MYSELF = Query.of(select(func.pg_backend_pid()))
 SUICIDE = Query.of(select(func.pg_terminate_backend(func.pg_backend_pid())))
+KILL_SLEEPER = Query.of(
+    text(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE pid = :v AND wait_event = 'PgSleep'"
+    )
+)
 NUMBER = Query.of(text("SELECT CAST(:v AS bigint)"))
 TEXT = Query.of(select(bindparam("v", type_=Author.name.type)))  # type: ignore[attr-defined]  # SQLModel's types
 
@@ -37,8 +45,8 @@ TEXT = Query.of(select(bindparam("v", type_=Author.name.type)))  # type: ignore[
 async def narrow(
     database_settings: DatabaseSettings,
 ) -> AsyncIterator[Database]:
-    """A database with one connection, and half a second for a statement."""
-    changed = {"db_pool_size": 1, "db_statement_timeout_seconds": 0.5}
+    """One connection for reads, and half a second for a statement."""
+    changed = {"db_read_pool_size": 1, "db_statement_timeout_seconds": 0.5}
     settings = DatabaseSettings(**{**vars(database_settings), **changed})
     database = Database(settings)
     yield database
@@ -52,7 +60,7 @@ async def read(database: Database, query: Query, **values: Any) -> Any:
 
 
 async def test_read_alone_opens_no_transaction(
-    session: AsyncSession,
+    session: UnitOfWork,
 ) -> None:
     """A unit of work that only lists has nothing to commit."""
     await AuthorRepository(session).list_after(20, None, {})
@@ -60,7 +68,7 @@ async def test_read_alone_opens_no_transaction(
 
 
 async def test_read_sees_what_its_unit_of_work_has_written(
-    session: AsyncSession,
+    session: UnitOfWork,
 ) -> None:
     """A list after a write runs on the write's own connection."""
     authors = AuthorRepository(session)
@@ -72,7 +80,7 @@ async def test_read_sees_what_its_unit_of_work_has_written(
 
 
 async def test_list_with_authors_is_one_statement(
-    session: AsyncSession,
+    session: UnitOfWork,
 ) -> None:
     """Books come with their authors, however many, in one round trip."""
     for number in range(5):
@@ -114,6 +122,61 @@ async def test_failed_read_is_a_fact_and_leaves_the_pool_whole(
     """Errors of the driver are told as the ORM's are, and do no harm."""
     with pytest.raises(expected):
         await read(narrow, query, **values)
+    assert narrow.connections_in_use == 0
+    assert await read(narrow, MYSELF)
+
+
+async def test_read_whose_connection_is_lost_is_tried_again(
+    narrow: Database, database: Database
+) -> None:
+    """A server that ends a connection under a read is asked once more."""
+    lost = await read(narrow, MYSELF)
+    task = asyncio.create_task(read(narrow, NAP))
+    while not await read(database, KILL_SLEEPER, v=lost):
+        pass
+    await task
+    assert lost != await read(narrow, MYSELF)
+
+
+async def test_reads_wait_for_one_another(narrow: Database) -> None:
+    """More reads than connections take turns, in their order."""
+    done: list[int] = []
+
+    async def sleep(number: int) -> None:
+        await read(narrow, BLINK)
+        done.append(number)
+
+    await asyncio.gather(*(sleep(number) for number in range(5)))
+    assert [0, 1, 2, 3, 4] == done
+    assert narrow.connections == 1
+
+
+async def test_read_that_waits_too_long_is_shed(
+    database_settings: DatabaseSettings,
+) -> None:
+    """Whoever gets no connection in time is told so; the others go on."""
+    changed = {"db_read_pool_size": 1, "db_pool_timeout_seconds": 0.05}
+    settings = DatabaseSettings(**{**vars(database_settings), **changed})
+    database = Database(settings)
+    busy = asyncio.create_task(read(database, NAP))
+    while not database.connections_in_use:  # noqa: ASYNC110  (no event tells)
+        await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await read(database, MYSELF)
+    await busy
+    assert await read(database, MYSELF)
+    await database.close()
+
+
+async def test_cancelled_wait_leaves_the_connection_to_the_next(
+    narrow: Database,
+) -> None:
+    """Who stops waiting just when it is his turn takes nothing with him."""
+    busy, waiting = (
+        asyncio.create_task(read(narrow, BLINK)) for _ in range(2)
+    )
+    busy.add_done_callback(lambda _: waiting.cancel())
+    await asyncio.gather(busy, waiting, return_exceptions=True)
     assert narrow.connections_in_use == 0
     assert await read(narrow, MYSELF)
 

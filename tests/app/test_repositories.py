@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.constants import MAX_ID
 from app.exceptions import AuthorExists, AuthorHasBooks, UnknownAuthor
@@ -12,16 +11,17 @@ from app.models import Author, Book
 from app.protocols import Repository
 from app.repositories.author import AuthorRepository
 from app.repositories.book import BookRepository
+from app.storage.unit_of_work import UnitOfWork
 
 
 @pytest.fixture
-def authors(session: AsyncSession) -> AuthorRepository:
+def authors(session: UnitOfWork) -> AuthorRepository:
     """The authors."""
     return AuthorRepository(session)
 
 
 @pytest.fixture
-def books(session: AsyncSession) -> BookRepository:
+def books(session: UnitOfWork) -> BookRepository:
     """The books."""
     return BookRepository(session)
 
@@ -114,7 +114,7 @@ async def test_constraint_that_no_command_means_stays_as_it_is(
 async def test_book_comes_with_its_author(
     authors: AuthorRepository,
     books: BookRepository,
-    session: AsyncSession,
+    session: UnitOfWork,
     ada: Author,
 ) -> None:
     """A book that is created, moved or found has its author loaded."""
