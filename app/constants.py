@@ -11,7 +11,7 @@ DB_RETRY_DELAY_SECONDS: Final = 0.2
 DB_RETRY_MAX_DELAY_SECONDS: Final = 5.0
 DB_DEFAULT_PORT: Final = 5432
 DB_POOL_SIZE: Final = 10
-DB_READ_POOL_SIZE: Final = 5
+DB_READ_POOL_SIZE: Final = 10
 DB_POOL_TIMEOUT_SECONDS: Final = 3.0
 """How long a request waits for a connection before it is shed."""
 DB_CONNECT_TIMEOUT_SECONDS: Final = 3.0
@@ -180,7 +180,7 @@ ACTIONS_FILE_POLL_SECONDS: Final = 0.25
 
 # Audit
 AUDIT_QUEUE_MAX_SIZE: Final = 50_000
-AUDIT_BATCH_SIZE: Final = 1000
+AUDIT_BATCH_SIZE: Final = 500
 """Rows stored at a time; their encoding stalls the event loop for 3 ms."""
 AUDIT_BATCH_TIMEOUT_SECONDS: Final = 0.25
 """How long a row waits for others."""

@@ -44,7 +44,12 @@ from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.user import UserModel
 from app.storage.unit_of_work import UnitOfWork
 from app.utils.metrics import UNKNOWN
-from app.utils.validation import Schema, Validator, compile_validator
+from app.utils.validation import (
+    Schema,
+    Validator,
+    compile_validator,
+    properties_of,
+)
 
 if TYPE_CHECKING:
     from app.lifespan import Container
@@ -90,7 +95,11 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One kind of message: who handles it and what its data looks like."""
+    """One kind of message: who handles it and what its data looks like.
+
+    `permission` is its line in a role map; `identifies` says whether its
+    data name one thing by `id`.
+    """
 
     pkg_id: IntEnum
     handler: Handler
@@ -98,6 +107,29 @@ class Package:
     validate: Validator
     public: bool
     writes: bool
+    name: str
+    permission: str
+    identifies: bool
+
+    @classmethod
+    def of(
+        cls,
+        pkg_id: IntEnum,
+        handler: Handler,
+        schema: Schema,
+        *,
+        public: bool,
+        writes: bool,
+    ) -> "Package":
+        """Work out what every message of this kind needs."""
+        return cls(
+            *(pkg_id, handler, schema, compile_validator(schema)),
+            public=public,
+            writes=writes,
+            name=pkg_id.name,
+            permission=f"ws {pkg_id.name}",
+            identifies=schema is None or "id" in properties_of(schema),
+        )
 
 
 class PackageRouter:
@@ -133,14 +165,10 @@ class PackageRouter:
         """
 
         def add(handler: Handler) -> Handler:
-            validate = compile_validator(json_schema)
-            self._add(
-                Package(
-                    *(pkg_id, handler, json_schema, validate),
-                    public=public,
-                    writes=writes,
-                )
+            package = Package.of(
+                pkg_id, handler, json_schema, public=public, writes=writes
             )
+            self._add(package)
             return handler
 
         return add
@@ -187,7 +215,7 @@ class PackageRouter:
     def name(self, pkg_id: int | None) -> str:
         """Return the message's name, for labels; `unknown` has no handler."""
         package = None if pkg_id is None else self._packages.get(pkg_id)
-        return UNKNOWN if package is None else package.pkg_id.name
+        return UNKNOWN if package is None else package.name
 
     def _add(self, package: Package) -> None:
         taken = self._packages.get(package.pkg_id)
@@ -199,7 +227,7 @@ class PackageRouter:
 
 
 def _name(package: Package) -> str:
-    return f"{package.pkg_id.name} ({function_name(package.handler)})"
+    return f"{package.name} ({function_name(package.handler)})"
 
 
 def function_name(function: Callable[..., Any]) -> str:

@@ -3,8 +3,7 @@
 from app.commands.base import BaseCommand
 from app.exceptions import AuditLogNotFound
 from app.repositories.user_action import UserActionRepository
-from app.schemas.audit import AuditLogQuery, AuditLogRead
-from app.schemas.page import Page
+from app.schemas.audit import AuditLogPage, AuditLogQuery, AuditLogRead
 
 
 class GetAuditLogCommand(BaseCommand[int, AuditLogRead]):
@@ -19,23 +18,23 @@ class GetAuditLogCommand(BaseCommand[int, AuditLogRead]):
         Raises:
             AuditLogNotFound: There is none.
         """
-        action = await self.actions.get_by_id(input_data)
+        action = await self.actions.find(input_data)
         if action is None:
             raise AuditLogNotFound(input_data)
         return AuditLogRead.model_validate(action)
 
 
-class ListAuditLogsCommand(BaseCommand[AuditLogQuery, Page[AuditLogRead]]):
+class ListAuditLogsCommand(BaseCommand[AuditLogQuery, AuditLogPage]):
     """Lists audit rows by page number, the newest first."""
 
     def __init__(self, actions: UserActionRepository) -> None:
         self.actions = actions
 
-    async def execute(self, input_data: AuditLogQuery) -> Page[AuditLogRead]:
+    async def execute(self, input_data: AuditLogQuery) -> AuditLogPage:
         """List the rows."""
         actions, meta = await self.actions.paginate(
             input_data.page,
             input_data.per_page,
             input_data.model_dump(exclude={"page", "per_page"}),
         )
-        return Page[AuditLogRead].of(actions, meta)
+        return AuditLogPage.of(actions, meta)

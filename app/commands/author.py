@@ -5,14 +5,15 @@ from app.exceptions import AuthorNotFound
 from app.models.author import Author
 from app.repositories.author import AuthorRepository
 from app.schemas.author import (
+    AuthorCursorPage,
     AuthorInput,
+    AuthorPage,
     AuthorPartialUpdate,
     AuthorRead,
     AuthorUpdate,
     GetAuthors,
     GetPaginatedAuthors,
 )
-from app.schemas.page import CursorPage, Page
 
 
 class CreateAuthorCommand(BaseCommand[AuthorInput, AuthorRead]):
@@ -43,7 +44,7 @@ class GetAuthorCommand(BaseCommand[int, AuthorRead]):
         Raises:
             AuthorNotFound: There is none.
         """
-        author = await self.authors.get_by_id(input_data)
+        author = await self.authors.find(input_data)
         if author is None:
             raise AuthorNotFound(input_data)
         return AuthorRead.model_validate(author)
@@ -95,37 +96,33 @@ class DeleteAuthorCommand(BaseCommand[int, None]):
         await self.authors.delete(author)
 
 
-class ListAuthorsCommand(BaseCommand[GetAuthors, CursorPage[AuthorRead]]):
+class ListAuthorsCommand(BaseCommand[GetAuthors, AuthorCursorPage]):
     """Lists authors, after a cursor."""
 
     def __init__(self, authors: AuthorRepository) -> None:
         self.authors = authors
 
-    async def execute(self, input_data: GetAuthors) -> CursorPage[AuthorRead]:
+    async def execute(self, input_data: GetAuthors) -> AuthorCursorPage:
         """List the authors.
 
         Raises:
             InvalidInput: The cursor is none.
         """
         authors, meta = await self.authors.list_after(
-            input_data.limit, input_data.after, dict(input_data.filters)
+            input_data.limit, input_data.after, vars(input_data.filters)
         )
-        return CursorPage[AuthorRead].of(authors, meta)
+        return AuthorCursorPage.of(authors, meta)
 
 
-class PaginateAuthorsCommand(
-    BaseCommand[GetPaginatedAuthors, Page[AuthorRead]]
-):
+class PaginateAuthorsCommand(BaseCommand[GetPaginatedAuthors, AuthorPage]):
     """Lists authors, by page number."""
 
     def __init__(self, authors: AuthorRepository) -> None:
         self.authors = authors
 
-    async def execute(
-        self, input_data: GetPaginatedAuthors
-    ) -> Page[AuthorRead]:
+    async def execute(self, input_data: GetPaginatedAuthors) -> AuthorPage:
         """List the authors."""
         authors, meta = await self.authors.paginate(
-            input_data.page, input_data.per_page, dict(input_data.filters)
+            input_data.page, input_data.per_page, vars(input_data.filters)
         )
-        return Page[AuthorRead].of(authors, meta)
+        return AuthorPage.of(authors, meta)

@@ -6,6 +6,7 @@ from app.models.book import Book
 from app.repositories.author import AuthorRepository
 from app.repositories.book import BookRepository
 from app.schemas.book import (
+    BookCursorPage,
     BookInput,
     BookPartialUpdate,
     BookRead,
@@ -13,7 +14,6 @@ from app.schemas.book import (
     GetAuthorBooks,
     GetBooks,
 )
-from app.schemas.page import CursorPage
 
 
 class CreateBookCommand(BaseCommand[BookInput, BookRead]):
@@ -46,7 +46,7 @@ class GetBookCommand(BaseCommand[int, BookRead]):
         Raises:
             BookNotFound: There is none.
         """
-        book = await self.books.get_by_id(input_data)
+        book = await self.books.find(input_data)
         if book is None:
             raise BookNotFound(input_data)
         return BookRead.model_validate(book)
@@ -95,27 +95,25 @@ class DeleteBookCommand(BaseCommand[int, None]):
         await self.books.delete(book)
 
 
-class ListBooksCommand(BaseCommand[GetBooks, CursorPage[BookRead]]):
+class ListBooksCommand(BaseCommand[GetBooks, BookCursorPage]):
     """Lists books, after a cursor."""
 
     def __init__(self, books: BookRepository) -> None:
         self.books = books
 
-    async def execute(self, input_data: GetBooks) -> CursorPage[BookRead]:
+    async def execute(self, input_data: GetBooks) -> BookCursorPage:
         """List the books.
 
         Raises:
             InvalidInput: The cursor is none.
         """
         books, meta = await self.books.list_after(
-            input_data.limit, input_data.after, dict(input_data.filters)
+            input_data.limit, input_data.after, vars(input_data.filters)
         )
-        return CursorPage[BookRead].of(books, meta)
+        return BookCursorPage.of(books, meta)
 
 
-class ListAuthorBooksCommand(
-    BaseCommand[GetAuthorBooks, CursorPage[BookRead]]
-):
+class ListAuthorBooksCommand(BaseCommand[GetAuthorBooks, BookCursorPage]):
     """Lists the books of one author, after a cursor."""
 
     def __init__(
@@ -124,9 +122,7 @@ class ListAuthorBooksCommand(
         self.authors = authors
         self.books = books
 
-    async def execute(
-        self, input_data: GetAuthorBooks
-    ) -> CursorPage[BookRead]:
+    async def execute(self, input_data: GetAuthorBooks) -> BookCursorPage:
         """List the books.
 
         Raises:
@@ -139,4 +135,4 @@ class ListAuthorBooksCommand(
         books, meta = await self.books.list_after(
             input_data.limit, input_data.after, {"author_id": author_id}
         )
-        return CursorPage[BookRead].of(books, meta)
+        return BookCursorPage.of(books, meta)

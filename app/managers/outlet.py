@@ -1,6 +1,7 @@
 """What pushes know of one socket."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from app.api.ws.constants import CloseCode
@@ -24,6 +25,23 @@ class Wire(Protocol):
     @property
     def stalled_seconds(self) -> float:
         """For how long the client has been reading too slowly; else 0."""
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the client is reading too slowly now."""
+
+    def listen(self, take: Callable[[str | None], None]) -> None:
+        """Hand messages over as they come, where the server can.
+
+        Args:
+            take: Is given each text, None for a binary frame.
+        """
+
+    def pause_reading(self) -> None:
+        """Read nothing of the client for the time being."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
 
     def write(self, frame: bytes) -> None:
         """Send a frame, if the socket is open."""

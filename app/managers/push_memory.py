@@ -6,7 +6,6 @@ from itertools import islice
 from typing import NamedTuple
 
 import msgspec
-from websockets.frames import Frame, Opcode
 
 from app.api.ws.constants import RSPCode
 from app.constants import (
@@ -17,6 +16,7 @@ from app.constants import (
 )
 from app.schemas.push import Position, PushBody, PushRead
 from app.storage.pubsub import Numbered
+from app.utils.frames import text_frame
 
 
 class Push(NamedTuple):
@@ -38,13 +38,9 @@ def make_push(epoch: str, numbered: Numbered) -> Push:
 
 
 def make_frame(pkg_id: int, data: object, meta: Position | None) -> bytes:
-    """Make a frame that can be written to any socket.
-
-    That of a server is not masked, and ours has no extensions.
-    """
+    """Make a frame that can be written to any socket."""
     message = PushRead(pkg_id, PUSH_REQ_ID, RSPCode.OK, data, meta)
-    text = msgspec.json.encode(message)
-    return Frame(Opcode.TEXT, text).serialize(mask=False)
+    return text_frame(msgspec.json.encode(message))
 
 
 class PushMemory:

@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.utils.deadline import deadline
+from app.utils.deadline import Deadline
 
 
 class DeadlineMiddleware:
@@ -27,5 +27,5 @@ class DeadlineMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        async with deadline(self.seconds):
+        with Deadline(self.seconds):
             await self.app(scope, receive, send)

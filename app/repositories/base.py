@@ -19,6 +19,7 @@ from app.storage.pagination import (
     Filters,
     get_cursor_results,
     get_paginated_results,
+    get_row,
 )
 from app.storage.rows import Related, Row
 from app.storage.unit_of_work import UnitOfWork
@@ -33,7 +34,8 @@ class BaseRepository(Generic[M]):
     `violations` says what it means that a statement of this repository ran
     into a constraint, given the row it was to write: the database decides
     what is unique, not a look at it beforehand. `related` says what comes
-    with every row. Lists are rows, not things: they are read past the ORM.
+    with every row. What is only read are rows, not things: they are read
+    past the ORM.
     `push` is what tells sockets of a change, with all columns of the row;
     None where nobody is told.
     """
@@ -51,6 +53,10 @@ class BaseRepository(Generic[M]):
         return await self.session.get(
             self.model, entity_id, options=self._options()
         )
+
+    async def find(self, entity_id: int) -> Row | None:
+        """Return the row with this id, or None, without a transaction."""
+        return await get_row(self.session, self.model, entity_id, self.related)
 
     async def get_for_update(self, entity_id: int) -> M | None:
         """Return the thing and keep it from changing until the end."""

@@ -2,12 +2,12 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from app.schemas.page import Name, PageQuery
+from app.schemas.page import Name, Page, PageQuery
 from app.types import AuditOutcome
 
 _RFC_3339: Final = re.compile(
@@ -57,3 +57,6 @@ class AuditLogRead(BaseModel):
     status: int
     req_id: str | None
     duration_ms: float
+
+
+AuditLogPage: TypeAlias = Page[AuditLogRead]

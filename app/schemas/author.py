@@ -1,12 +1,16 @@
 """Authors as clients send and see them."""
 
+from typing import TypeAlias
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.schemas.page import (
+    CursorPage,
     CursorQuery,
     Id,
     Input,
     Name,
+    Page,
     PageQuery,
     Patch,
     Query,
@@ -44,6 +48,11 @@ class AuthorRead(BaseModel):
 
     id: int
     name: str
+
+
+# By name, because to parametrise a model again takes as long as to make one.
+AuthorCursorPage: TypeAlias = CursorPage[AuthorRead]
+AuthorPage: TypeAlias = Page[AuthorRead]
 
 
 class AuthorFilters(Query):

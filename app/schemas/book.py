@@ -1,9 +1,19 @@
 """Books as clients send and see them."""
 
+from typing import TypeAlias
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.schemas.author import AuthorRead
-from app.schemas.page import CursorQuery, Id, Input, Name, Patch, Query
+from app.schemas.page import (
+    CursorPage,
+    CursorQuery,
+    Id,
+    Input,
+    Name,
+    Patch,
+    Query,
+)
 
 
 class BookInput(Input):
@@ -41,6 +51,9 @@ class BookRead(BaseModel):
     title: str
     author_id: int
     author: AuthorRead
+
+
+BookCursorPage: TypeAlias = CursorPage[BookRead]
 
 
 class BookFilters(Query):

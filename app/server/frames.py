@@ -1,10 +1,12 @@
-"""Frames that are made once and written to many sockets.
+"""Frames without ASGI's queue and without waiting.
 
 `scope["extensions"]["gatehouse.frames"]` is a `FrameWire`: an application
-writes ready frames to it, without waiting, and sees how much of them is still
-here. ASGI's `send` makes a frame for each socket and waits for its client.
+writes ready frames to it, and sees how much of them is still here. ASGI's
+`send` makes a frame for each socket and waits for its client. Who listens to
+it is called with each message, where `receive` wakes a task for each.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from websockets.protocol import State
@@ -40,6 +42,29 @@ class FrameWire:
         """For how long the client has been reading too slowly; else 0."""
         since = self._protocol.stalled_since
         return self._protocol.loop.time() - since if since else 0.0
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the client is reading too slowly now."""
+        return self._protocol.stalled_since is not None
+
+    def listen(self, take: Callable[[str | None], None]) -> None:
+        """Hand messages over as they come; `receive` gives none after it.
+
+        Args:
+            take: Is given each text, None for a binary frame.
+        """
+        self._protocol.hand_over_to(take)
+
+    def pause_reading(self) -> None:
+        """Read nothing of the client for the time being."""
+        if not self._protocol.transport.is_closing():
+            self._protocol.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if not self._protocol.transport.is_closing():
+            self._protocol.transport.resume_reading()
 
     def write(self, frame: bytes) -> None:
         """Send a frame, if the socket is open."""

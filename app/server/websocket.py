@@ -3,7 +3,7 @@
 import asyncio
 import codecs
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from http import HTTPStatus
 from typing import Any
 
@@ -39,6 +39,9 @@ class FrameProtocol(ServerProtocol):
         """
         super().recv_frame(frame)
         if frame.opcode is Opcode.TEXT:
+            if frame.fin:
+                codecs.utf_8_decode(frame.data, "strict", True)
+                return
             self._text = codecs.getincrementaldecoder("utf-8")()
         elif frame.opcode is not Opcode.CONT:
             return
@@ -91,6 +94,7 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
             logger=self.logger,
         )
         self.stalled_since: float | None = None
+        self._take: Callable[[str | None], None] | None = None
 
     def handle_connect(self, event: Request) -> None:
         """Answer the handshake, and offer to write frames."""
@@ -98,6 +102,23 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         if not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[FRAMES_EXTENSION] = FrameWire(self)
+
+    def hand_over_to(self, take: Callable[[str | None], None]) -> None:
+        """Call this with each message from now on, None if it is binary.
+
+        What is queued already is still `receive`d.
+        """
+        self._take = take
+
+    def send_receive_event_to_app(self) -> None:
+        """Give a message to whoever takes it, or queue it."""
+        if self._take is None:
+            super().send_receive_event_to_app()
+            return
+        data, self.frames = b"".join(self.frames), []
+        if not self.close_sent:
+            is_text = self.curr_msg_data_type == "text"
+            self._take(data.decode() if is_text else None)
 
     def pause_writing(self) -> None:
         """Note since when the client has been reading too slowly."""

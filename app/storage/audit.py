@@ -27,7 +27,13 @@ from app.types import AuditOutcome, Protocol
 from app.utils import metrics
 from app.utils.scrub import scrub
 
-_DENIED: Final = (RSPCode.PERMISSION_DENIED, HTTPStatus.FORBIDDEN)
+# As plain numbers: comparing members of an enum costs ten times as much.
+_OK: Final = int(RSPCode.OK)
+_HTTP_OK: Final = int(HTTPStatus.OK)
+_HTTP_BAD_REQUEST: Final = int(HTTPStatus.BAD_REQUEST)
+_DENIED: Final = frozenset(
+    map(int, (RSPCode.PERMISSION_DENIED, HTTPStatus.FORBIDDEN))
+)
 
 STORED: Final = metrics.Children(metrics.audit_rows_total)
 
@@ -99,10 +105,7 @@ def outcome_of(status: int) -> AuditOutcome:
 
 def is_success(status: int) -> bool:
     """Say whether a status, of HTTP or the socket, is no error."""
-    return (
-        status == RSPCode.OK
-        or HTTPStatus.OK <= status < HTTPStatus.BAD_REQUEST
-    )
+    return status == _OK or _HTTP_OK <= status < _HTTP_BAD_REQUEST
 
 
 def storable(text: str) -> str:
@@ -130,6 +133,11 @@ class AuditQueue:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def has_batch(self) -> bool:
+        """Whether as many rows wait as are stored at a time."""
+        return len(self._rows) >= self._batch_size
+
     def settle(self, action: Action, status: int) -> None:
         """Give an action that has ended its row, unless it has one."""
         if not action.settled:
@@ -142,7 +150,7 @@ class AuditQueue:
             self._drop()
             return
         self._rows.append(row)
-        if len(self._rows) >= self._batch_size:
+        if self.has_batch:
             self._batch_waits.set()
 
     async def wait(self, seconds: float) -> None:

@@ -4,9 +4,8 @@ A statement is timed where SQLAlchemy hands it to the driver, so the wait for
 a connection is not part of it and `pool_in_use` tells of that instead.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
+from types import TracebackType
 from typing import Any, Final
 
 import asyncpg
@@ -39,17 +38,34 @@ def observe_statements(engine: AsyncEngine) -> None:
     listen(engine.sync_engine, "handle_error", _fail)
 
 
-@contextmanager
-def observed(statement: str) -> Iterator[None]:
-    """Count and time a statement that the driver is given by ourselves."""
-    operation = _operation(statement)
-    began = perf_counter()
-    try:
-        yield
-    except Exception as error:
-        count_error(operation, error)
-        raise
-    _durations[(operation,)].observe(perf_counter() - began)
+class Observed:
+    """A block in which the driver is given a statement by ourselves.
+
+    It is counted and timed, or counted as an error.
+
+    Args:
+        statement: What is sent.
+    """
+
+    __slots__ = ("_began", "_operation")
+
+    def __init__(self, statement: str) -> None:
+        self._operation = _operation(statement)
+
+    def __enter__(self) -> None:
+        self._began = perf_counter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            seconds = perf_counter() - self._began
+            _durations[(self._operation,)].observe(seconds)
+        elif isinstance(error, Exception):
+            count_error(self._operation, error)
 
 
 def count_error(operation: str, error: BaseException) -> None:

@@ -1,4 +1,6 @@
-"""Lists in parts: numbered pages, and cursors that inserts do not shift.
+"""One row, or lists in parts: numbered pages, and cursors.
+
+What is inserted or deleted meanwhile shifts pages, but not cursors.
 
 Both orders are the primary key's, which is stable. A cursor is the last id
 of the part before it, encoded so that nobody computes with it.
@@ -19,7 +21,6 @@ from sqlalchemy import (
     Select,
     bindparam,
     func,
-    inspect,
     select,
 )
 
@@ -28,7 +29,14 @@ from app.exceptions import InvalidInput
 from app.models.base import BaseModel
 from app.schemas.page import CursorMetadata, MetadataModel
 from app.storage.reading import Query
-from app.storage.rows import Related, Row, columns_of, read_rows, select_rows
+from app.storage.rows import (
+    Related,
+    Row,
+    columns_of,
+    key_of,
+    read_rows,
+    select_rows,
+)
 from app.storage.unit_of_work import UnitOfWork
 
 Filters: TypeAlias = Mapping[str, Any]
@@ -62,7 +70,7 @@ async def get_paginated_results(  # noqa: PLR0913  (the specification's)
         related: What comes with each row.
         order: What comes first, if it is not the primary key's order.
     """
-    by = order or (_key(model),)
+    by = order or (key_of(model),)
     given = _given(filters)
     count = _query(model, (), by, _count, given, apply_filters)
     total: int = (await count.fetch(session, given))[0][0]
@@ -105,7 +113,7 @@ async def get_cursor_results(  # noqa: PLR0913  (as its sibling)
     Raises:
         InvalidInput: `after` is no cursor.
     """
-    key = inspect(model).primary_key[0]
+    key = key_of(model)
     last_id = 0 if after is None else decode_cursor(after)
     given = _given(filters)
     query = _query(model, related, (key,), _part, given, apply_filters)
@@ -114,6 +122,25 @@ async def get_cursor_results(  # noqa: PLR0913  (as its sibling)
     rows = read_rows(model, related, found[:limit])
     last = rows[-1][key.name] if len(found) > limit else None
     return rows, CursorMetadata(limit=limit, next=last and encode_cursor(last))
+
+
+async def get_row(
+    session: UnitOfWork,
+    model: type[BaseModel],
+    entity_id: int,
+    related: Related = (),
+) -> Row | None:
+    """Return the row with this id, or None."""
+    query = _row_query(model, related)
+    found = await query.fetch(session, {"_id": entity_id})
+    rows = read_rows(model, related, found)
+    return rows[0] if rows else None
+
+
+@lru_cache
+def _row_query(model: type[BaseModel], related: Related) -> Query:
+    mine = key_of(model) == bindparam("_id", type_=BigInteger)
+    return Query.of(select_rows(model, related).where(mine))
 
 
 def encode_cursor(last_id: int) -> str:
@@ -192,8 +219,3 @@ def _part(matching: Select[Any], by: Order) -> Select[Any]:
 
 def _limit() -> ColumnElement[int]:
     return bindparam("_limit", type_=BigInteger)
-
-
-def _key(model: type[BaseModel]) -> ColumnElement[Any]:
-    key: ColumnElement[Any] = inspect(model).primary_key[0]
-    return key

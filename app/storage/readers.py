@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from app.exceptions import Unavailable
-from app.storage.engine_metrics import observed
+from app.storage.engine_metrics import Observed
 from app.storage.errors import is_lost_connection, leaves_connection_usable
 
 Record: TypeAlias = Sequence[Any]
@@ -62,7 +62,7 @@ class Readers:
             Unavailable: The database cannot be reached, or every connection
                 was busy for too long.
         """
-        with observed(sql):
+        with Observed(sql):
             try:
                 return await self._fetch(sql, arguments)
             except (OSError, asyncpg.PostgresError) as error:
@@ -113,17 +113,18 @@ class Readers:
 
     async def _wait(self) -> Any:
         """Wait for a connection that another read gives back, or its place."""
-        waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
         self._waiters.append(waiter)
+        timer = loop.call_later(self._timeout_seconds, _shed, waiter)
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await waiter
-        except BaseException as error:
-            if waiter.done() and not waiter.cancelled():
+            return await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():  # its turn had come
                 self._pass_on(waiter.result())
-            if isinstance(error, TimeoutError):
-                raise Unavailable("The database is busy") from None
             raise
+        finally:
+            timer.cancel()
 
     def _give(self, connection: Any) -> None:
         if connection.is_closed():
@@ -153,3 +154,8 @@ class Readers:
         self.open -= len(idle)
         for connection in idle:
             connection.terminate()
+
+
+def _shed(waiter: asyncio.Future[Any]) -> None:
+    if not waiter.done():
+        waiter.set_exception(Unavailable("The database is busy"))

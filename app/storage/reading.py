@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from app.storage.engine_metrics import observed
+from app.storage.engine_metrics import Observed
 from app.storage.readers import Record
 from app.storage.unit_of_work import UnitOfWork
 
@@ -62,5 +62,5 @@ class Query:
         connection = await session.connection()
         lent = await connection.get_raw_connection()
         driver: Any = lent.driver_connection
-        with observed(self.sql):
+        with Observed(self.sql):
             return await driver.fetch(self.sql, *arguments)  # type: ignore[no-any-return]  # asyncpg has no types

@@ -23,6 +23,13 @@ def columns_of(model: type[BaseModel]) -> Mapping[str, ColumnElement[Any]]:
     return dict(inspect(model).local_table.c.items())
 
 
+@lru_cache
+def key_of(model: type[BaseModel]) -> ColumnElement[Any]:
+    """Return the column that is a table's primary key."""
+    key: ColumnElement[Any] = inspect(model).primary_key[0]
+    return key
+
+
 def select_rows(model: type[BaseModel], related: Related) -> Select[Any]:
     """Select a table's columns, then those of each related one."""
     source = inspect(model).local_table

@@ -71,8 +71,9 @@ class AuditWriter:
         """Store what is left, if the database takes it in time."""
         try:
             async with asyncio.timeout(AUDIT_CLOSE_TIMEOUT_SECONDS):
-                while self._queue and not await self._try():  # noqa: ASYNC110  (it tries each time)
-                    await asyncio.sleep(DB_RETRY_DELAY_SECONDS)
+                while self._queue:
+                    if not await self._try():
+                        await asyncio.sleep(DB_RETRY_DELAY_SECONDS)
         except TimeoutError:
             logger.warning("audit rows not stored in time")
         if lost := len(self._queue):
@@ -96,9 +97,12 @@ class AuditWriter:
         return not self._fails
 
     async def _flush(self) -> None:
-        while rows := self._queue.first():
-            await self._store(rows)
+        """Store what waits, until less than a batch has come meanwhile."""
+        more = True
+        while more:
+            await self._store(self._queue.first())
             metrics.audit_queue_size.set(len(self._queue))
+            more = self._queue.has_batch
 
     async def _store(self, rows: Sequence[AuditRow]) -> None:
         try:

@@ -57,6 +57,13 @@ def compile_validator(schema: Schema) -> Validator:
     return _from_model(schema)
 
 
+def properties_of(schema: type[BaseModel] | dict[str, Any]) -> Iterable[str]:
+    """Return the names of the fields that a schema speaks of."""
+    if isinstance(schema, dict):
+        return schema.get("properties", {})  # type: ignore[no-any-return]  # JSON
+    return schema.model_fields
+
+
 def _decode_object(raw: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(raw, type=dict[str, Any])

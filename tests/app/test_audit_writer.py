@@ -131,7 +131,7 @@ async def test_batch_under_way_is_finished(
     task = asyncio.create_task(writer.run())
     await until(writer._alone.locked)
     task.cancel()
-    await until(lambda: not queue)
+    await until(lambda: len(queue) == 50)
     await writer.close()
     assert [("ada", number) for number in range(250)] == await stored(database)
 

@@ -38,7 +38,7 @@ from app.routing import Context, Package, Socket
 from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.user import ANONYMOUS, UserModel
 from app.storage.audit import Action
-from app.utils.deadline import deadline
+from app.utils.deadline import Deadline
 from app.utils.metrics import app_errors_total
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ async def _answer(
     if isinstance(request, UnreadableMessage):
         return _refusal(request, request.pkg_id, request.req_id)
     try:
-        async with deadline(container.settings.request_timeout_seconds):
+        with Deadline(container.settings.request_timeout_seconds):
             return await _handle(container, socket, user, request, action)
     except AppError as error:
         return _refusal(error, request.pkg_id, request.req_id)
@@ -137,7 +137,7 @@ async def _handle(
     if not package.public:
         _check_permission(container, package, user)
     data = package.validate(bytes(request.data))
-    if action is not None:
+    if action is not None and package.identifies:
         action.resource = resource_of(data)
     async with container.database.unit_of_work() as session:
         answer = partial(
@@ -169,7 +169,7 @@ def _check_permission(
         message = "Sign in first: send AUTHENTICATE with a token"
         raise Unauthenticated(message)
     if not container.rbac.check_ws_permission(package.pkg_id, user):
-        raise PermissionDenied(f"ws {package.pkg_id.name}")
+        raise PermissionDenied(package.permission)
 
 
 def _refusal(

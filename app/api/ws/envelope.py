@@ -118,13 +118,13 @@ def encode_value(value: Any) -> bytes:
     return _encoder.encode(value)
 
 
-def encode(reply: ResponseModel) -> str:
+def encode(reply: ResponseModel) -> bytes:
     """Write a reply; one that a handler made wrong becomes an error."""
     try:
-        return _encoder.encode(reply).decode()
+        return _encoder.encode(reply)
     except (TypeError, ValueError, OverflowError):
         logger.exception("reply is not JSON", pkg_id=reply.pkg_id)
-        return _encoder.encode(internal_error(reply)).decode()
+        return _encoder.encode(internal_error(reply))
 
 
 def internal_error(request: "Envelope | ResponseModel") -> ResponseModel:

@@ -51,7 +51,7 @@ def start_action(
     return Action(
         user=user,
         protocol="ws",
-        name=f"ws {package.pkg_id.name}",
+        name=package.permission,
         writes=package.writes,
         address=socket.address,
         req_id=req_id,

@@ -1,17 +1,19 @@
-"""Pushes by way of ASGI alone, for a server that offers no frames."""
+"""Frames by way of ASGI alone, for a server that offers none."""
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.types import Message, Send
 
 from app.constants import FRAMES_EXTENSION
 from app.managers.outlet import Wire
+from app.utils.frames import payload_of
 
 
 def wire_of(extensions: dict[str, Wire], send: Send) -> Wire:
-    """Return what pushes are written to: the server's own, if it has one."""
+    """Return what frames are written to: the server's own, if it has one."""
     return extensions.get(FRAMES_EXTENSION) or SendQueue(send)
 
 
@@ -42,11 +44,25 @@ class SendQueue:
             return 0.0
         return asyncio.get_running_loop().time() - self._since
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether anything has not gone out yet."""
+        return bool(self._texts)
+
+    def listen(self, take: Callable[[str | None], None]) -> None:
+        """Do nothing: messages come to whoever asks to receive them."""
+
+    def pause_reading(self) -> None:
+        """Do nothing: who asks for no message is sent none."""
+
+    def resume_reading(self) -> None:
+        """Do nothing, as well."""
+
     def write(self, frame: bytes) -> None:
         """Send a frame, if the socket is open."""
         if not self.is_open:
             return
-        text = payload(frame)
+        text = payload_of(frame).decode()
         self._texts.append(text)
         self._bytes += len(text)
         if self._task is None:
@@ -79,9 +95,3 @@ class SendQueue:
     async def _try(self, message: Message) -> None:
         with suppress(OSError, RuntimeError):  # the client, or we, have gone
             await self._send(message)
-
-
-def payload(frame: bytes) -> str:
-    """Return the text of a frame that a server sends."""
-    start = {126: 4, 127: 10}.get(frame[1], 2)
-    return frame[start:].decode()

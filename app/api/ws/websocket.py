@@ -4,10 +4,15 @@ The handshake is refused as HTTP (origin 403, token 401), because only then
 does a client see why. A client that cannot send a token with its handshake
 signs in with its first message.
 
-From then on messages are answered concurrently, up to a bound; the next one
-is not read while the bound is reached, so that TCP slows the client down.
+From then on messages are answered concurrently (`inbox`): our server hands
+them over as they come, any other one when it is asked to `receive`. Replies
+go the way of pushes, as frames that are written without waiting, but whoever
+sends one waits while the client does not read.
+
 The socket lives inside one `asyncio.timeout_at`, the token's end, which a
-renewal moves: there is no timer to forget.
+renewal moves: there is no timer to forget. `user` is whom it is admitted for:
+None before a token and the limit of sockets have let him in, so that nobody
+else is sent a push.
 
 A process that ends dispatches no message any more (see `app.server.drain`):
 the socket stops to read, sends the replies in flight, and goes with 1012.
@@ -33,6 +38,7 @@ from app.api.ws.handshake import (
     deny,
     handshake_token,
 )
+from app.api.ws.inbox import Inbox, Text
 from app.api.ws.send_queue import wire_of
 from app.exceptions import (
     AppError,
@@ -46,6 +52,7 @@ from app.schemas.message import ResponseModel
 from app.schemas.user import UserModel
 from app.types import Token
 from app.utils import metrics
+from app.utils.frames import text_frame
 from app.utils.metrics import Children
 
 if TYPE_CHECKING:
@@ -71,20 +78,21 @@ class PackageAuthWebSocketEndpoint(ABC):
         self._id = str(uuid4())
         self._receive = receive
         self._send = send
+        self._newcomer: UserModel | None = None
         self._closed = False
         self._life: asyncio.Timeout | None = None
         self._farewell: str | None = None
         self._reading: asyncio.Task[Any] | None = None
-        self._slots = asyncio.Semaphore(
-            self.container.settings.ws_max_in_flight
-        )
-        self._answers: set[asyncio.Task[None]] = set()
         self._afterwards: dict[
             asyncio.Task[Any] | None, Callable[[], Awaitable[None]]
         ] = {}
         settings = self.container.settings
+        self._wire = wire_of(scope.get("extensions") or {}, send)
+        self._inbox = Inbox(
+            self._answer, settings.ws_max_in_flight, self._wire
+        )
         self.outlet = Outlet(
-            wire_of(scope.get("extensions") or {}, send),
+            self._wire,
             settings.ws_send_queue_max_bytes,
             settings.ws_send_queue_max_seconds,
         )
@@ -93,7 +101,7 @@ class PackageAuthWebSocketEndpoint(ABC):
         return self._serve().__await__()
 
     @abstractmethod
-    async def on_receive(self, text: str | None) -> ResponseModel:
+    async def on_receive(self, text: Text) -> ResponseModel:
         """Answer one message.
 
         Args:
@@ -109,12 +117,15 @@ class PackageAuthWebSocketEndpoint(ABC):
             RateLimited: Too many bad ones have come from this address.
         """
         user = await self._authenticate(token)
-        if self.user is not None and user.id != self.user.id:
+        known = self.user or self._newcomer
+        if known is not None and user.id != known.id:
             message = "The token is another user's"
             raise Unauthenticated(message)
-        self.user = user
         structlog.contextvars.bind_contextvars(user=user.id)
-        if self._life is not None:
+        if self._life is None:
+            self._newcomer = user
+        else:
+            self.user = user
             self._life.reschedule(_loop_time(user.expires_at))
         return user
 
@@ -140,6 +151,7 @@ class PackageAuthWebSocketEndpoint(ABC):
         _count_close(code)
         message = {"type": "websocket.close", "code": code, "reason": reason}
         with suppress(OSError):
+            await self._wire.drain()
             await self._send(message)
 
     def after_reply(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -155,6 +167,7 @@ class PackageAuthWebSocketEndpoint(ABC):
         if self._is_over():
             return
         self._farewell = reason
+        self._inbox.drop()
         if self._reading is not None:
             self._reading.cancel()
 
@@ -175,7 +188,7 @@ class PackageAuthWebSocketEndpoint(ABC):
     async def _live(self) -> None:
         metrics.ws_connections_active.inc()
         try:
-            user = self.user or await self._first_messages()
+            user = self._newcomer or await self._first_messages()
             if user is not None:
                 await self._converse_within_limit(user)
             if self._farewell is not None:
@@ -183,7 +196,8 @@ class PackageAuthWebSocketEndpoint(ABC):
         finally:
             self._closed = True
             metrics.ws_connections_active.dec()
-            await asyncio.gather(*self._answers, return_exceptions=True)
+            self._inbox.drop()
+            await self._inbox.settled()
 
     async def _shake_hands(self) -> bool:
         settings = self.container.settings
@@ -240,11 +254,11 @@ class PackageAuthWebSocketEndpoint(ABC):
         seconds = self.container.settings.ws_auth_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                while self.user is None and not self._is_over():
+                while self._newcomer is None and not self._is_over():
                     await self._first_message()
         except TimeoutError:
             await self.close(CloseCode.AUTH_TIMEOUT, "no token in time")
-        return self.user
+        return self._newcomer
 
     async def _first_message(self) -> None:
         message = await self._next()
@@ -274,34 +288,35 @@ class PackageAuthWebSocketEndpoint(ABC):
         end = 0.0 if ended(user) else _loop_time(user.expires_at)
         try:
             async with asyncio.timeout_at(end) as self._life:
-                while not self._is_over():
-                    await self._slots.acquire()
-                    await self._start_answer()
+                self.user = self._newcomer
+                self._wire.listen(self._take)
+                while (message := await self._next()) is not None:
+                    self._inbox.take(message.get("text"))
+                    await self._inbox.has_room()
         except TimeoutError:
             over = ended(self.user or user)
             reason = "session ended" if over else "token expired"
             await self.close(CloseCode.UNAUTHENTICATED, reason)
 
-    async def _start_answer(self) -> None:
-        message = await self._next()
-        if message is None:
+    def _take(self, text: Text) -> None:
+        """Take a message that the server hands over."""
+        if self._is_over():
             return
-        task = asyncio.create_task(self._answer(message.get("text")))
-        self._answers.add(task)
-        task.add_done_callback(self._answered)
+        if self.container.drain.draining:
+            self.go_away(self.container.drain.farewell())
+            return
+        metrics.ws_messages_received_total.inc()
+        self._inbox.take(text)
 
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        self._answers.discard(task)
-        self._slots.release()
-
-    async def _answer(self, text: str | None) -> None:
+    async def _answer(self, text: Text) -> None:
         reply = await self._process(text)
         await self._reply(reply)
-        work = self._afterwards.pop(asyncio.current_task(), None)
-        if work is not None:
-            await work()
+        if self._afterwards:
+            work = self._afterwards.pop(asyncio.current_task(), None)
+            if work is not None:
+                await work()
 
-    async def _process(self, text: str | None) -> ResponseModel:
+    async def _process(self, text: Text) -> ResponseModel:
         began = time.perf_counter()
         reply = await self.on_receive(text)
         name = self.container.router.name(reply.pkg_id)
@@ -310,7 +325,7 @@ class PackageAuthWebSocketEndpoint(ABC):
 
     async def _next(self) -> Message | None:
         """Return the next message; None when there will be no more."""
-        message = await self._read()
+        message = None if self._is_over() else await self._read()
         if message is None:
             return None
         if message["type"] == "websocket.disconnect":
@@ -330,8 +345,6 @@ class PackageAuthWebSocketEndpoint(ABC):
 
     async def _read(self) -> Message | None:
         """Wait for the client; None when the socket is to go away."""
-        if self._farewell is not None:
-            return None
         self._reading = asyncio.current_task()
         try:
             return await self._receive()
@@ -344,7 +357,7 @@ class PackageAuthWebSocketEndpoint(ABC):
             self._reading = None
 
     async def _leave(self, reason: str) -> None:
-        await asyncio.gather(*self._answers, return_exceptions=True)
+        await self._inbox.settled()
         await self.close(CloseCode.GOING_AWAY, reason)
 
     def _is_over(self) -> bool:
@@ -353,9 +366,10 @@ class PackageAuthWebSocketEndpoint(ABC):
     async def _reply(self, reply: ResponseModel) -> None:
         if self._closed:
             return
-        with suppress(OSError):
-            await self._send({"type": "websocket.send", "text": encode(reply)})
-            metrics.ws_messages_sent_total.inc()
+        self._wire.write(text_frame(encode(reply)))
+        metrics.ws_messages_sent_total.inc()
+        if self._wire.is_stalled:
+            await self._wire.drain()
 
 
 def _count_close(code: int) -> None:

@@ -47,8 +47,12 @@ class RateLimiter:
             window_seconds: How long the window is.
             burst: Calls that a window admits besides.
         """
+        return await self.check(key, Limit(limit, window_seconds, burst))
+
+    async def check(self, key: str, limit: Limit) -> Verdict:
+        """Do what `check_rate_limit` does, with a limit made beforehand."""
         now = self._clock()
-        window = self._window(key, Limit(limit, window_seconds, burst))
+        window = self._window(key, limit)
         verdict = window.decide(now)
         if verdict is not None:
             return verdict
@@ -101,7 +105,7 @@ class RateLimiter:
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = Window(key, limit)
-        elif window.limit != limit:
+        elif window.limit is not limit:
             window.limit = limit
         return window
 

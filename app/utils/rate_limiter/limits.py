@@ -9,6 +9,7 @@ from app.utils.metrics import rate_limit_hits_total
 from app.utils.rate_limiter.connections import ConnectionLimiter
 from app.utils.rate_limiter.limiter import RateLimiter
 from app.utils.rate_limiter.verdict import Verdict
+from app.utils.rate_limiter.window import Limit
 
 ADMITTED = Verdict(is_allowed=True, remaining=0, reset_seconds=0)
 """The verdict where nothing is limited; nobody is told of it."""
@@ -36,7 +37,12 @@ class Limits:
         self.is_enabled = settings.rate_limit_enabled
         self.requests = settings.rate_limit_per_minute
         self.burst = settings.rate_limit_burst
-        self._messages = settings.ws_message_rate_limit
+        self._request_limit = Limit(
+            self.requests, RATE_LIMIT_WINDOW_SECONDS, self.burst
+        )
+        self._message_limit = Limit(
+            settings.ws_message_rate_limit, RATE_LIMIT_WINDOW_SECONDS, 0
+        )
         self._limiter = limiter
         self._connections = connections
 
@@ -58,7 +64,7 @@ class Limits:
             RateLimited: It was too much.
         """
         return await self._spend(
-            "address", client_network(address), self.requests, self.burst
+            "address", client_network(address), self._request_limit
         )
 
     async def spend_request(self, user_id: UserId) -> Verdict:
@@ -67,7 +73,7 @@ class Limits:
         Raises:
             RateLimited: It was too much.
         """
-        return await self._spend("http", user_id, self.requests, self.burst)
+        return await self._spend("http", user_id, self._request_limit)
 
     async def spend_message(self, user_id: UserId) -> Verdict:
         """Count a message of a user, whichever socket it came through.
@@ -75,7 +81,7 @@ class Limits:
         Raises:
             RateLimited: It was too much.
         """
-        return await self._spend("ws_message", user_id, self._messages, 0)
+        return await self._spend("ws_message", user_id, self._message_limit)
 
     async def add_connection(self, user_id: UserId, connection: str) -> bool:
         """Count a socket, and say whether its user may have it."""
@@ -93,16 +99,12 @@ class Limits:
         if self.is_enabled:
             await self._connections.remove_connection(user_id, connection)
 
-    async def _spend(
-        self, kind: str, who: str, limit: int, burst: int
-    ) -> Verdict:
+    async def _spend(self, kind: str, who: str, limit: Limit) -> Verdict:
         if not self.is_enabled:
             return ADMITTED
-        verdict = await self._limiter.check_rate_limit(
-            f"{kind}:{who}", limit, RATE_LIMIT_WINDOW_SECONDS, burst
-        )
+        verdict = await self._limiter.check(f"{kind}:{who}", limit)
         if not verdict.is_allowed:
-            raise self._refusal(kind, limit + burst, verdict)
+            raise self._refusal(kind, limit.capacity, verdict)
         return verdict
 
     @staticmethod
