@@ -11,10 +11,11 @@ used more than `MAX_GENERATOR_CORES`, or other programs more than
 `MAX_OTHER_CORES`, is repeated, a bounded number of times, and what stayed
 disturbed is said in the report.
 
-    cpu -> load -> rows, sockets, latency -> suite -> report
+    crowd -> stage -> cpu -> load -> rows, sockets, latency -> suite -> report
 
 The servers under load are processes of their own (`target`): the echo, the
 service with the package `app.bench.package` added as any team adds its own,
-and for contrast the way such services are often written (`naive`). Limits
-are off, tokens are Keycloak's, everything else is as in production.
+and for contrast the way such services are often written (`naive`). Every
+connection is another user's (`crowd`). Limits are kept, and set so high that
+no user comes near them; everything else is as in production.
 """

@@ -4,8 +4,9 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from app.bench.wire import PING, PONG, PUSH, Script, frame, head_end
 from app.dev.config import LOOPBACK
@@ -112,25 +113,24 @@ class Load:
         self._quiet = asyncio.Event()
         self._failure: Exception | None = None
 
-    async def open(self, port: int, script: Script, count: int) -> None:
-        """Add connections.
+    async def open(self, port: int, scripts: Sequence[Script]) -> None:
+        """Add a connection for each script.
 
         Raises:
             WrongAnswer: A socket's handshake was refused.
         """
         loop = asyncio.get_running_loop()
-        while count > 0:
+        for start in range(0, len(scripts), _CONNECTS_AT_ONCE):
             some = [
                 loop.create_connection(
-                    lambda: Connection(script, self), LOOPBACK, port
+                    partial(Connection, script, self), LOOPBACK, port
                 )
-                for _ in range(min(count, _CONNECTS_AT_ONCE))
+                for script in scripts[start : start + _CONNECTS_AT_ONCE]
             ]
             opened = [client for _, client in await asyncio.gather(*some)]
             await asyncio.gather(*(client.ready for client in opened))
             self.connections += opened
             self._idle += opened
-            count -= len(opened)
 
     def close(self) -> None:
         """Hang up on every connection."""
@@ -197,11 +197,11 @@ class Load:
 
 
 @asynccontextmanager
-async def loaded(port: int, script: Script, count: int) -> AsyncIterator[Load]:
+async def loaded(port: int, scripts: Sequence[Script]) -> AsyncIterator[Load]:
     """Open connections, and hang up when the block is left."""
     load = Load()
     try:
-        await load.open(port, script, count)
+        await load.open(port, scripts)
         yield load
     finally:
         load.close()

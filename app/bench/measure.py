@@ -1,6 +1,5 @@
 """The measurements that need nothing but load on a server."""
 
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from statistics import mean, median, quantiles
 from typing import Final
@@ -45,13 +44,14 @@ class Measure:
     async def rate(self, rate: Rate) -> Row:
         """Compare a rate with the echo's, run for run."""
         target: Target = getattr(self._servers, rate.server)
-        script = await self._script(rate)
-        echo = replace(script, accepts=_ECHO_ACCEPTS[rate.protocol])
+        scripts = await self._scripts(rate)
+        accepts = _ECHO_ACCEPTS[rate.protocol]
+        echoes = [replace(script, accepts=accepts) for script in scripts]
         async with (
-            self._loaded(self._servers.echo, echo) as echo_load,
-            self._loaded(target, script) as load,
+            loaded(self._servers.echo.port, echoes) as echo_load,
+            loaded(target.port, scripts) as load,
         ):
-            calls = self._keycloak.requests
+            calls = self._keycloak.asked
             pairs = [
                 (
                     await self._saturate(self._servers.echo, echo_load),
@@ -59,7 +59,7 @@ class Measure:
                 )
                 for _ in range(self._plan.rounds)
             ]
-            calls = self._keycloak.requests - calls
+            calls = self._keycloak.asked - calls
         answers = sum(len(run.waits) for _, run in pairs)
         if rate.server == "service":
             self._calls += calls
@@ -90,8 +90,8 @@ class Measure:
     async def latency(self) -> Row:
         """Compare the slowest answers with the usual ones, at half load."""
         target = self._servers.service
-        script = await self._script(SOCKET_LIST)
-        async with self._loaded(target, script) as load:
+        scripts = await self._scripts(SOCKET_LIST)
+        async with loaded(target.port, scripts) as load:
             busy = await self._saturate(target, load)
             rate = len(busy.waits) / busy.usage.seconds / 2
             run = await self._runner.run(
@@ -112,8 +112,8 @@ class Measure:
         """Compare what a row costs in a short list and in the longest."""
         costs = []
         for rows, rate in LISTS.items():
-            script = await self._script(rate)
-            async with self._loaded(self._servers.service, script) as load:
+            scripts = await self._scripts(rate)
+            async with loaded(self._servers.service.port, scripts) as load:
                 run = await self._saturate(self._servers.service, load)
                 costs.append(run.cost * _MICROSECONDS / rows)
         return Row(
@@ -124,13 +124,12 @@ class Measure:
             note=f"{costs[0]:.2f} us a row, then {costs[1]:.2f}",
         )
 
-    async def _script(self, rate: Rate) -> Script:
-        return rate.script(await self._runner.stage.token())
-
-    def _loaded(
-        self, target: Target, script: Script
-    ) -> AbstractAsyncContextManager[Load]:
-        return loaded(target.port, script, self._plan.connections)
+    async def _scripts(self, rate: Rate) -> list[Script]:
+        """Say what each connection sends, of a user of its own."""
+        stage, count = self._runner.stage, self._plan.connections
+        if rate.server == "naive":
+            return [rate.script(await stage.token())] * count
+        return [rate.script(token) for token in stage.crowd.tokens(count)]
 
     async def _saturate(self, target: Target, load: Load) -> Run:
         await load.saturate(_WARM_UP_SECONDS * self._plan.seconds)

@@ -3,12 +3,16 @@
 import json
 import resource
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
+from app.bench.crowd import Crowd
 from app.bench.load import Load, loaded
 from app.bench.rows import CHAIN, STALLS, Row
 from app.bench.runner import Runner
 from app.bench.target import Target, make_service
+from app.bench.wire import Script
+from app.constants import WS_MAX_CONNECTIONS_PER_USER
 
 _KIB: Final = 1024
 _MESSAGES: Final = 4000
@@ -29,13 +33,13 @@ async def measure_sockets(runner: Runner) -> list[Row]:
     """Open a few sockets, then many, on a server that has none yet."""
     few, many = runner.plan.sockets
     _allow_files(many + _SPARE_FILES)
-    script = CHAIN.script(await runner.stage.token())
+    scripts = _scripts(runner.stage.crowd, many)
     async with (
         runner.stage.target(make_service) as target,
-        loaded(target.port, script, few) as load,
+        loaded(target.port, scripts[:few]) as load,
     ):
         small = await _cost(runner, target, load)
-        await load.open(target.port, script, many - few)
+        await load.open(target.port, scripts[few:])
         large = await _cost(runner, target, load)
         stalls = await _stalls(runner, target)
     kib = (large.memory - small.memory) / (many - few) / _KIB
@@ -52,14 +56,21 @@ async def measure_sockets(runner: Runner) -> list[Row]:
     ]
 
 
+def _scripts(crowd: Crowd, count: int) -> list[Script]:
+    """Say what so many sockets send, each user having a few."""
+    tokens = crowd.tokens(ceil(count / WS_MAX_CONNECTIONS_PER_USER))
+    users = [CHAIN.script(token) for token in tokens]
+    return [users[i % len(users)] for i in range(count)]
+
+
 async def _cost(runner: Runner, target: Target, load: Load) -> _Cost:
     run = await runner.run(target, lambda: load.ask_all(_MESSAGES))
     return _Cost(target.memory_bytes, run.cost * 1e6)
 
 
 async def _stalls(runner: Runner, target: Target) -> list[Row]:
-    script = STALLS.script(await runner.stage.token())
-    async with loaded(target.port, script, 1) as load:
+    (token,) = runner.stage.crowd.tokens(1)
+    async with loaded(target.port, [STALLS.script(token)]) as load:
         await load.ask_all(1)
         reply = load.connections[0].answer
     stalls = json.loads(reply[reply.index(b"{") :])["data"]

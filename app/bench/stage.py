@@ -9,13 +9,17 @@ from tempfile import TemporaryDirectory
 from typing import Final
 from urllib.parse import urlsplit
 
+import httpx
+from joserfc.jwk import KeySetSerialization
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.bench.crowd import Crowd
 from app.bench.package import BenchID
-from app.bench.proxy import CountingProxy
+from app.bench.proxy import KeycloakProxy
 from app.bench.target import MakeApp, Target, started
-from app.constants import MAX_PAGE_SIZE
+from app.constants import MAX_PAGE_SIZE, RATE_LIMIT_MAX
+from app.dev.config import LOOPBACK
 from app.managers.keycloak_manager import KeycloakManager
 from app.models import Author
 from app.schemas.permissions import load_file
@@ -23,9 +27,16 @@ from app.settings import Settings
 from app.storage.migrate import scratch_database, upgrade
 from app.types import Token
 
+_HTTP_PORT: Final = 80
 USER: Final = "reader"
 """Of the demo realm; his password is his name."""
 AUTHORS: Final = 2 * MAX_PAGE_SIZE
+UNREACHED: Final = {
+    "RATE_LIMIT_PER_MINUTE": str(RATE_LIMIT_MAX),
+    "RATE_LIMIT_BURST": str(RATE_LIMIT_MAX),
+    "WS_MESSAGE_RATE_LIMIT": str(RATE_LIMIT_MAX),
+}
+"""Limits that are kept as ever, and that no load comes near."""
 
 
 @dataclass(frozen=True)
@@ -33,25 +44,34 @@ class Stage:
     """The servers that a bench uses.
 
     `environment` is that of every server under load, which finds Keycloak
-    behind `keycloak`; `ports` are those of the servers behind them.
+    behind `keycloak`; `ports` are those of the servers behind them. Users
+    are the `crowd`'s, but for the one whom Keycloak signs in.
     """
 
     environment: Mapping[str, str]
     folder: Path
     ports: frozenset[int]
-    keycloak: CountingProxy
-    _identity: KeycloakManager
+    keycloak: KeycloakProxy
+    crowd: Crowd
+    _settings: Settings
 
     async def token(self) -> Token:
-        """Sign the user in."""
-        tokens = await self._identity.login(USER, USER)
-        return Token(tokens.access_token)
+        """Sign the reader in."""
+        return await _sign_in(self._settings)
 
     @asynccontextmanager
-    async def target(self, make_app: MakeApp) -> AsyncIterator[Target]:
-        """Run a server under load until the block is left."""
+    async def target(
+        self, make_app: MakeApp, **settings: str
+    ) -> AsyncIterator[Target]:
+        """Run a server under load until the block is left.
+
+        Args:
+            make_app: Makes the application.
+            settings: In the place of the environment's.
+        """
         log = self.folder / f"{make_app.__name__}.log"
-        async with started(make_app, self.environment, log) as target:
+        environment = {**self.environment, **settings}
+        async with started(make_app, environment, log) as target:
             yield target
 
 
@@ -64,11 +84,15 @@ async def staged(environment: Mapping[str, str]) -> AsyncIterator[Stage]:
     """
     given = {name.lower(): value for name, value in environment.items()}
     settings = Settings.model_validate(given)
-    keycloak = CountingProxy(str(settings.keycloak_base_url))
-    identity = KeycloakManager(settings)
+    keys = await _published_keys(settings)
+    crowd = Crowd(await _sign_in(settings), keys)
+    keycloak = KeycloakProxy(
+        settings.keycloak_base_url.host or LOOPBACK,
+        settings.keycloak_base_url.port or _HTTP_PORT,
+        crowd.published,
+    )
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        stack.push_async_callback(identity.close)
         await stack.enter_async_context(keycloak.running())
         engine = await stack.enter_async_context(scratch_database(settings))
         await upgrade(engine)
@@ -77,17 +101,34 @@ async def staged(environment: Mapping[str, str]) -> AsyncIterator[Stage]:
         yield Stage(
             environment={
                 **environment,
+                **UNREACHED,
                 "DATABASE_URL": url.render_as_string(hide_password=False),
                 "KEYCLOAK_BASE_URL": keycloak.url,
                 "KEYCLOAK_ISSUER": settings.issuer,
                 "ACTIONS_FILE_PATH": str(_role_map(settings, folder)),
-                "RATE_LIMIT_ENABLED": "false",
             },
             folder=folder,
             ports=_ports(settings),
             keycloak=keycloak,
-            _identity=identity,
+            crowd=crowd,
+            _settings=settings,
         )
+
+
+async def _sign_in(settings: Settings) -> Token:
+    identity = KeycloakManager(settings)
+    try:
+        tokens = await identity.login(USER, USER)
+    finally:
+        await identity.close()
+    return Token(tokens.access_token)
+
+
+async def _published_keys(settings: Settings) -> KeySetSerialization:
+    url = f"{settings.realm_url}/protocol/openid-connect/certs"
+    async with httpx.AsyncClient(verify=settings.keycloak_tls) as client:
+        keys: KeySetSerialization = (await client.get(url)).json()
+    return keys
 
 
 async def _store_authors(engine: AsyncEngine) -> None:

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import socket
+import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
 import uvicorn
@@ -31,6 +33,8 @@ from app.main import PACKAGES, create_app
 from app.server import uvicorn_options
 from app.settings import Settings, load_settings
 
+_CPU_CLOCK: Final = 2
+"""What makes of a process's id the number of its clock, on Linux."""
 MakeApp = Callable[[Settings], Any]
 
 
@@ -59,6 +63,10 @@ class Target:
     @property
     def cpu_seconds(self) -> float:
         """What it has used of the CPU so far."""
+        if (
+            sys.platform == "linux"
+        ):  # to the nanosecond, where ticks have 10 ms
+            return time.clock_gettime(~self.process.pid << 3 | _CPU_CLOCK)
         times = self.process.cpu_times()
         return float(times.user + times.system)
 

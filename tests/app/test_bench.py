@@ -100,7 +100,7 @@ async def test_wrong_answer_ends_a_run() -> None:
     server = await asyncio.start_server(refuse, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     script = Script(b"", (b"?",), response_end, b"HTTP/1.1 200")
-    async with server, loaded(port, script, 1) as load:
+    async with server, loaded(port, [script]) as load:
         assert isinstance(load, Load)
         with pytest.raises(WrongAnswer, match="500"):
             await load.saturate(0)
