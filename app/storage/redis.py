@@ -6,6 +6,7 @@ from functools import cache
 from hashlib import sha1
 from typing import Any, Final
 
+from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -14,7 +15,7 @@ from redis.exceptions import NoScriptError, RedisError
 from app import constants as c
 from app.exceptions import Unavailable
 from app.settings import Settings
-from app.storage.redis_metrics import ObservedRedis
+from app.storage.redis_metrics import ObservedCommand, ObservedRedis
 from app.utils.metrics import redis_errors_total
 
 
@@ -71,35 +72,75 @@ class RRedis:
                 whether it ran is not known.
         """
         call = asyncio.create_task(self._evaluate(script, keys, arguments))
+        patience = _Patience(call, seconds)
         try:
-            await asyncio.wait({call}, timeout=seconds)
-            turns = c.REDIS_GRACE_TURNS
-            while not call.done() and turns:
-                await asyncio.sleep(0)
-                turns -= 1
-        finally:
-            call.cancel()
-        await asyncio.wait({call})
-        if call.cancelled():
+            return await call
+        except asyncio.CancelledError:
+            if not patience.is_over:
+                raise
             redis_errors_total.labels("evalsha", "TimeoutError").inc()
-            raise Unavailable("Redis did not answer in time")
-        if error := call.exception():
-            raise Unavailable(f"Redis failed: {type(error).__name__}")
-        return call.result()
+            raise Unavailable("Redis did not answer in time") from None
+        except (RedisError, OSError) as error:
+            kind = type(error).__name__
+            raise Unavailable(f"Redis failed: {kind}") from error
+        finally:
+            patience.end()
 
     async def _evaluate(
         self, script: str, keys: Sequence[str], arguments: Sequence[str | int]
     ) -> Any:
-        count = len(keys)
-        rest = (*keys, *map(str, arguments))
+        rest = (len(keys), *keys, *arguments)
         try:
-            return await self.client.evalsha(_digest(script), count, *rest)
+            return await self._send("EVALSHA", _digest(script), *rest)
         except NoScriptError:
-            return await self.client.eval(script, count, *rest)
+            return await self._send("EVAL", script, *rest)
+
+    async def _send(self, name: str, *arguments: str | int) -> Any:
+        """Send one command once: half of what the client's own way costs."""
+        pool: Any = self.client.connection_pool
+        command: Any = (name, *arguments)
+        with ObservedCommand(name.lower()):
+            connection = await pool.get_connection()
+            try:
+                packed = pack_command(command)
+                await connection.send_packed_command(
+                    packed, check_health=False
+                )
+                return await connection.read_response()
+            finally:
+                await pool.release(connection)
 
     async def close(self) -> None:
         """Close every connection."""
         await self.client.aclose()
+
+
+class _Patience:
+    """Cancels a call that takes too long.
+
+    A late event loop sees the end of the time before an answer that has
+    come: the call has a few more turns of it to find one.
+    """
+
+    def __init__(self, call: asyncio.Task[Any], seconds: float) -> None:
+        self.is_over = False
+        self._call = call
+        self._turns = c.REDIS_GRACE_TURNS
+        self._timer = call.get_loop().call_later(seconds, self._lose)
+
+    def end(self) -> None:
+        """Wait no more."""
+        self._timer.cancel()
+
+    def _lose(self) -> None:
+        if self._call.done():
+            return
+        if self._turns:
+            self._turns -= 1
+            self._call.get_loop().call_soon(self._lose)
+            return
+        self.is_over = True
+        self._call.cancel()
 
 
 _HURRIED: Final = {

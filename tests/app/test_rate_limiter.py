@@ -345,3 +345,19 @@ async def _use(pod: RateLimiter, time: FakeTime, uses: Counter[float]) -> None:
     verdict = await pod.check_rate_limit("simulated", 100, WINDOW, 10)
     if verdict.is_allowed:
         uses[time.now] += 1
+
+
+async def test_those_who_come_meanwhile_share_a_lease(
+    make_limiter: MakeLimiter, make_redis: MakeRedis, key: str
+) -> None:
+    """Side by side callers of a key cost no more scripts than one caller."""
+    redis = CountingRedis(make_redis())
+    pod = make_limiter(redis)
+
+    async def call_often() -> None:
+        for _ in range(100):
+            await pod.check_rate_limit(key, 6000, 60)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(call_often() for _ in range(5)))
+    assert redis.scripts < 500 / 20 * 2

@@ -141,15 +141,19 @@ class RateLimiter:
                 [_PREFIX + window.key for window in windows],
                 _arguments(orders),
             )
-        except Unavailable:
-            self._serve_alone(windows)
-            return
+        except BaseException as error:
+            self._serve_alone(windows)  # nobody waits for what never comes
+            if isinstance(error, Unavailable):
+                return
+            raise
         now = self._clock()
         for i, window in enumerate(windows):
             part = answer[4 * i : 4 * i + 4]
             window.receive(orders[i].wanted, part, sent, now)
             if window.has_waiters:
                 self._queue[window.key] = (window, True)
+            else:  # who came meanwhile has been served of this lease
+                self._queue.pop(window.key, None)
 
     def _serve_alone(self, windows: Iterable[Window]) -> None:
         now = self._clock()
