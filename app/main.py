@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from app import __version__
 from app.api.ws.consumers.web import websocket_routes
@@ -18,7 +18,10 @@ from app.lifespan import make_lifespan
 from app.logging import configure_logging
 from app.managers.rbac_manager import Catalogue, RBACManager
 from app.middlewares import middlewares
-from app.middlewares.direct_route import DirectRouteMiddleware
+from app.middlewares.direct_route import (
+    DirectRouteMiddleware,
+    endpoints,
+)
 from app.routing import (
     PackageRouter,
     RouteTable,
@@ -54,6 +57,11 @@ class Surface:
     packages: PackageRouter
 
     @property
+    def endpoints(self) -> list[BaseRoute]:
+        """The framework's routes of HTTP."""
+        return [route for r in self.routers for route in r.routes]
+
+    @property
     def catalogue(self) -> Catalogue:
         """What the role map must and may speak of."""
         return Catalogue(
@@ -74,12 +82,9 @@ class Surface:
         for package in self.packages:
             line = Permission.ws(package.pkg_id.name)
             yield line, function_name(package.handler)
-        for router in self.routers:
-            for route in router.routes:
-                if isinstance(route, APIRoute):
-                    for method in route.methods or ():
-                        line = Permission.http(method, route.path)
-                        yield line, function_name(route.endpoint)
+        for (method, template), route in endpoints(self.endpoints).items():
+            line = Permission.http(method, template)
+            yield line, function_name(route.endpoint)
 
 
 def collect_surface(
@@ -137,8 +142,7 @@ def make_api(surface: Surface, **options: Any) -> FastAPI:
     )
     # Not include_router, whose routers in routers cost each request more than
     # all of our own middlewares.
-    for router in surface.routers:
-        api.router.routes.extend(router.routes)
+    api.router.routes.extend(surface.endpoints)
     api.router.routes.extend(websocket_routes)
     api.router.middleware_stack = DirectRouteMiddleware(
         api.router.app, api.router
@@ -173,7 +177,7 @@ def create_app(
     return make_api(
         surface,
         lifespan=make_lifespan(settings, surface.packages, rbac),
-        middleware=middlewares(settings, surface.routes),
+        middleware=middlewares(settings, surface.routes, surface.endpoints),
     )
 
 

@@ -1,11 +1,15 @@
 """What every request passes through, from the outside in."""
 
+from collections.abc import Sequence
+
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from app.middlewares.audit import AuditMiddleware
 from app.middlewares.body_limit import BodyLimitMiddleware
 from app.middlewares.context import RequestContextMiddleware
 from app.middlewares.deadline import DeadlineMiddleware
+from app.middlewares.direct_call import DirectCallMiddleware
 from app.middlewares.errors import ErrorsMiddleware
 from app.middlewares.management import ManagementPortMiddleware
 from app.middlewares.permissions import PermAuthHTTPMiddleware
@@ -16,14 +20,21 @@ from app.routing import RouteTable
 from app.settings import Settings
 
 
-def middlewares(settings: Settings, routes: RouteTable) -> list[Middleware]:
+def middlewares(
+    settings: Settings, routes: RouteTable, endpoints: Sequence[BaseRoute]
+) -> list[Middleware]:
     """Return the chain; its order is part of its meaning.
 
     The id comes first because errors tell it, metrics before errors to count
     what these answer with, errors before everything that raises them, the
     deadline before whatever may wait, and permissions before all that is done
     for a user. The audit sees every answer; the unit of work stands next to
-    the route, so that what is answered has been committed.
+    the endpoint, so that what is answered has been committed.
+
+    Args:
+        settings: The process's settings.
+        routes: The table of all routes.
+        endpoints: The framework's routes.
     """
     return [
         Middleware(
@@ -42,6 +53,7 @@ def middlewares(settings: Settings, routes: RouteTable) -> list[Middleware]:
         ),
         Middleware(PermAuthHTTPMiddleware, routes=routes),
         Middleware(UnitOfWorkMiddleware),
+        Middleware(DirectCallMiddleware, routes=endpoints),
     ]
 
 

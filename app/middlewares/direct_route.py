@@ -1,7 +1,10 @@
 """The last step to a route, which is known by now."""
 
+from collections.abc import Iterable
+
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
@@ -20,12 +23,7 @@ class DirectRouteMiddleware:
     def __init__(self, app: ASGIApp, router: APIRouter) -> None:
         self.app = app
         self._router = router
-        self._routes = {
-            (method, route.path): route
-            for route in router.routes
-            if isinstance(route, APIRoute)
-            for method in route.methods or ()
-        }
+        self._routes = endpoints(router.routes)
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send
@@ -39,3 +37,18 @@ class DirectRouteMiddleware:
         scope["router"] = self._router
         scope.update(route.matches(scope)[1])
         await route.handle(scope, receive, send)
+
+
+def endpoints(
+    routes: Iterable[BaseRoute],
+) -> dict[tuple[str, str], APIRoute]:
+    """Return the framework's route for each method and template.
+
+    The first counts, as in the framework.
+    """
+    found: dict[tuple[str, str], APIRoute] = {}
+    for route in routes:
+        if isinstance(route, APIRoute):
+            for method in route.methods or ():
+                found.setdefault((method, route.path), route)
+    return found
