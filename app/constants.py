@@ -99,6 +99,8 @@ PUSH_ASK_SECONDS: Final = 0.1
 """How long a client that subscribes waits for Redis."""
 PUSH_STREAM_LENGTH: Final = 10_000
 """Pushes that Redis remembers."""
+OUTBOX_MAX_EVENTS: Final = PUSH_STREAM_LENGTH
+"""Events that wait for Redis: more of them it would not remember anyway."""
 PUSH_READ_SIZE: Final = 500
 """Pushes read from there at a time."""
 PUSH_MEMORY_LENGTH: Final = 1000

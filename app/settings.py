@@ -231,6 +231,8 @@ class Settings(DatabaseSettings):
     """What a socket may leave unread; more closes with 4508."""
     ws_send_queue_max_seconds: Seconds = c.WS_SEND_QUEUE_MAX_SECONDS
     """How long a socket may read too slowly before the same."""
+    outbox_max_events: Count = c.OUTBOX_MAX_EVENTS
+    """Events that may wait for Redis; more are dropped, and clients told."""
     ws_query_token_enabled: bool = True
     """Whether the token may come in the query string."""
 

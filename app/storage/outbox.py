@@ -4,12 +4,16 @@ An event is a row, written in the transaction of the change it tells of: there
 is no change without its event and no event of a change that was undone,
 whenever a process dies. What is committed wakes the publisher of its process
 (`tasks/outbox_publisher.py`); those of the others look now and then.
+
+What cannot be published for long does not grow without end: beyond a bound
+all that waits is dropped, and a row without a body takes its place, so that
+clients are told of the gap whenever Redis is back.
 """
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import delete, func, insert, select
@@ -28,6 +32,15 @@ _ALONE: Final = select(func.pg_advisory_xact_lock(PUSH_LOCK))
 _OLDEST: Final = (
     select(OutboxEvent).order_by(col(OutboxEvent.id)).limit(PUSH_BATCH_SIZE)
 )
+_GAP: Final = b""
+_IS_EVENT: Final = col(OutboxEvent.body) != _GAP
+
+
+class Backlog(NamedTuple):
+    """How many events wait, and how many were dropped just now."""
+
+    waiting: int
+    dropped: int
 
 
 class OutboxSignal:
@@ -86,3 +99,23 @@ async def forget(session: AsyncSession, events: Sequence[OutboxEvent]) -> None:
         .where(col(OutboxEvent.id).in_(ids))
         .execution_options(synchronize_session=False)
     )
+
+
+async def bound(session: AsyncSession, most: int) -> Backlog:
+    """Drop all that waits if it is too much, and leave a gap in its place.
+
+    A gap has to be told of by reading everything anew, so there is no use in
+    keeping a part. The caller is the one who was given the oldest.
+
+    Args:
+        session: The unit of work.
+        most: How many events may wait.
+    """
+    count = select(func.count()).select_from(OutboxEvent).where(_IS_EVENT)
+    waiting = await session.scalar(count) or 0
+    if waiting <= most:
+        return Backlog(waiting, 0)
+    await session.execute(delete(OutboxEvent).where(~_IS_EVENT))
+    dropped: Any = await session.execute(delete(OutboxEvent))
+    await session.execute(insert(OutboxEvent).values(body=_GAP))
+    return Backlog(0, dropped.rowcount)

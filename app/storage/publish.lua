@@ -6,17 +6,26 @@
 -- event. Returns epoch and seq.
 --
 -- A seq below one that was seen in the same epoch means that this server has
--- lost the last part of its data: an epoch never gives a number twice.
+-- lost the last part of its data: an epoch never gives a number twice. An
+-- event without a body stands for events that were dropped before they came
+-- here: it begins an epoch that is called by its key.
 local epoch, seq = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'seq'))
 seq = tonumber(seq or 0)
-if not epoch or (epoch == ARGV[3] and seq < tonumber(ARGV[4])) then
-  epoch, seq = ARGV[2], 0
+local function begin(name)
+  epoch, seq = name, 0
   redis.call('DEL', KEYS[2], KEYS[3])
   redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', seq)
 end
+if not epoch or (epoch == ARGV[3] and seq < tonumber(ARGV[4])) then
+  begin(ARGV[2])
+end
 local length = tonumber(ARGV[5])
 for i = 6, #ARGV, 2 do
-  if redis.call('ZADD', KEYS[3], 'NX', seq + 1, ARGV[i]) == 1 then
+  local is_new = redis.call('ZADD', KEYS[3], 'NX', seq + 1, ARGV[i]) == 1
+  if is_new and ARGV[i + 1] == '' then
+    begin(ARGV[i])
+    redis.call('ZADD', KEYS[3], seq, ARGV[i])
+  elseif is_new then
     seq = seq + 1
     redis.call('HSET', KEYS[1], 'seq', seq)
     redis.call('XADD', KEYS[2], 'MAXLEN', '~', length, seq .. '-0',

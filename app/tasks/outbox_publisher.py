@@ -3,7 +3,9 @@
 A transaction holds the lock, publishes the oldest events and removes them.
 If it dies after the first half, the next one publishes the same events again
 and Redis knows them (`storage/pubsub.py`); so each is pushed once. While
-Redis is away events wait in their table, and no request waits for them.
+Redis is away events wait in their table, and no request waits for them; not
+more than are remembered anyway, though: who could not be caught up with them
+is told to read anew, as with any other gap.
 """
 
 import asyncio
@@ -16,11 +18,12 @@ from app.constants import (
     PUSH_BATCH_SIZE,
     PUSH_POLL_SECONDS,
 )
-from app.exceptions import AppError
+from app.exceptions import AppError, Unavailable
 from app.managers.push_hub import PushHub
 from app.storage.db import Database
-from app.storage.outbox import forget, oldest
+from app.storage.outbox import Backlog, bound, forget, oldest
 from app.storage.pubsub import PushStream
+from app.utils.metrics import outbox_dropped_total, outbox_size
 
 logger = structlog.get_logger(__name__)
 
@@ -32,14 +35,20 @@ class OutboxPublisher:
         database: Where they wait.
         stream: Where they go.
         hub: Knows how far this process has come.
+        max_events: How many may wait.
     """
 
     def __init__(
-        self, database: Database, stream: PushStream, hub: PushHub
+        self,
+        database: Database,
+        stream: PushStream,
+        hub: PushHub,
+        max_events: int,
     ) -> None:
         self._database = database
         self._stream = stream
         self._hub = hub
+        self._max_events = max_events
         self._fails = False
 
     async def run(self) -> NoReturn:
@@ -65,12 +74,34 @@ class OutboxPublisher:
             self._fails = True
         else:
             self._fails = False
+            outbox_size.set(0)
         return not self._fails
 
     async def _publish(self) -> int:
+        """Publish the oldest events, and say how many.
+
+        Raises:
+            AppError: A server is away; too many events wait no more.
+        """
         async with self._database.unit_of_work() as session:
             events = await oldest(session)
-            if events:
+            if not events:
+                return 0
+            try:
                 await self._stream.publish(events, self._hub.position)
+            except Unavailable as error:
+                failure = error
+                backlog = await bound(session, self._max_events)
+            else:
                 await forget(session, events)
-            return len(events)
+                return len(events)
+        _tell(backlog)
+        raise failure
+
+
+def _tell(backlog: Backlog) -> None:
+    """Count what waits, and what was dropped."""
+    outbox_size.set(backlog.waiting)
+    if backlog.dropped:
+        outbox_dropped_total.inc(backlog.dropped)
+        logger.error("events dropped", count=backlog.dropped)

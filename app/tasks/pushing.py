@@ -54,7 +54,9 @@ class Pushing:
         self.history = PushHistory(stream)
         self.hub = PushHub(pushes, rbac, sockets, self.history)
         self.directory = ConnectionDirectory(redis)
-        self._publisher = OutboxPublisher(database, stream, self.hub)
+        self._publisher = OutboxPublisher(
+            database, stream, self.hub, settings.outbox_max_events
+        )
         self._listener = PubSubListener(stream, self.hub)
         self._heartbeat = ConnectionsHeartbeat(
             process_name(settings.pod_name), sockets, self.directory

@@ -131,6 +131,14 @@ ws_send_queue_bytes = Gauge(
     "ws_send_queue_bytes",
     "What sockets have not read yet, all together.",
 )
+outbox_size = Gauge(
+    "outbox_size",
+    "Events that wait to be pushed because Redis is away.",
+)
+outbox_dropped_total = Counter(
+    "outbox_dropped_total",
+    "Events that were never pushed, because too many waited.",
+)
 
 auth_attempts_total = Counter(
     "auth_attempts_total",

@@ -49,6 +49,8 @@ PROMISED = {
     "http_requests_total": {"method", "endpoint", "status_code"},
     "jwks_refresh_total": {"result"},
     "limiter_fallback": set(),
+    "outbox_dropped_total": set(),
+    "outbox_size": set(),
     "pool_in_use": {"pool"},
     "rate_limit_hits_total": {"limit_type"},
     "rbac_map_info": {"revision", "digest", "source"},
@@ -71,6 +73,8 @@ AT_REST = {
     "audit_dropped_total",
     "audit_queue_size",
     "limiter_fallback",
+    "outbox_dropped_total",
+    "outbox_size",
     "ws_send_queue_bytes",
 }
 """Metrics that are 0 as long as all is well."""

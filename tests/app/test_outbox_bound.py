@@ -1,0 +1,116 @@
+"""What waits for Redis is bounded, and clients are told of what is lost."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from app.api.ws.constants import PkgID
+from app.models.outbox import OutboxEvent
+from app.schemas.push import Position
+from app.storage.db import Database
+from app.storage.outbox import Backlog, bound, oldest
+from app.storage.pubsub import PushStream
+from tests.fixtures.limits import MakeRedis
+from tests.fixtures.pushes import next_names, next_pushes, store_authors
+from tests.fixtures.servers import Servers
+from tests.fixtures.service import AsUser, MakeService, Service
+from tests.fixtures.sockets import ask, open_socket
+
+NOTICE = frozenset({PkgID.SERVER_NOTICE})
+MOST = 3
+SECONDS = 20
+KINDS = [PkgID.AUTHORS_CHANGED, PkgID.BOOKS_CHANGED]
+
+
+@pytest.fixture
+def bounded(make_service: MakeService) -> Iterator[Service]:
+    """A service that lets few events wait."""
+    with make_service(outbox_max_events=MOST) as service:
+        yield service
+
+
+def dropped() -> float:
+    """Return how many events were dropped."""
+    return REGISTRY.get_sample_value("outbox_dropped_total") or 0
+
+
+async def test_too_many_events_are_dropped_and_told_of(
+    bounded: Service,
+    servers: Servers,
+    sign_in: Callable[[str], str],
+    as_user: AsUser,
+) -> None:
+    """Sockets read anew, old positions are not recovered, all goes on."""
+    assert servers.valkey is not None
+    before = dropped()
+    async with (
+        open_socket(bounded, sign_in("reader")) as socket,
+        httpx.AsyncClient(
+            base_url=bounded.url, headers=as_user("editor")
+        ) as client,
+    ):
+        await client.post("/authors", json={"name": "before"})
+        old = (await next_pushes(socket, 1))[0]["meta"]
+        async with servers.valkey.away(), asyncio.timeout(SECONDS):
+            for number in range(MOST + 1):
+                await client.post("/authors", json={"name": str(number)})
+            while dropped() - before < MOST + 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            await client.post("/authors", json={"name": "after"})
+        first, then = await next_pushes(socket, 2, {*NOTICE, KINDS[0]})
+        reply = await ask(
+            socket, PkgID.SUBSCRIBE, {"pkg_ids": KINDS, "after": old}
+        )
+    assert {"resync": KINDS} == first["data"]
+    assert "after" == then["data"]["values"]["name"]
+    assert old["epoch"] != then["meta"]["epoch"]
+    assert {"recovered": False} == reply["data"]
+
+
+async def test_as_many_as_may_wait_are_pushed(
+    bounded: Service, servers: Servers, sign_in: Callable[[str], str]
+) -> None:
+    """Within the bound nothing is lost."""
+    assert servers.valkey is not None
+    names = [str(number) for number in range(MOST)]
+    async with open_socket(bounded, sign_in("editor")) as socket:
+        async with servers.valkey.away():
+            for name in names:
+                await ask(socket, PkgID.CREATE_AUTHOR, {"name": name})
+        assert names == await next_names(socket, MOST)
+
+
+async def test_a_backlog_is_dropped_as_a_whole(database: Database) -> None:
+    """What is left is one row; it counts for nothing, and stays one."""
+    await store_authors(database, *"abcd")
+    async with database.unit_of_work() as session:
+        assert Backlog(4, 0) == await bound(session, 4)
+        assert Backlog(0, 4) == await bound(session, 3)
+        assert [b""] == [event.body for event in await oldest(session)]
+        await store_authors(database, *"efgh")
+        assert Backlog(0, 4) == await bound(session, 3)
+        assert [b""] == [event.body for event in await oldest(session)]
+
+
+async def test_a_gap_that_is_published_twice_is_one(
+    make_redis: MakeRedis,
+) -> None:
+    """A publisher that dies in between begins no second epoch."""
+    redis = make_redis()
+    await redis.client.flushdb()
+    stream = PushStream(redis, redis)
+    events = [
+        OutboxEvent(key=uuid4(), body=body)
+        for body in (b"first", b"", b"second")
+    ]
+    expected = Position(str(events[1].key), 1)
+    for _ in range(2):
+        assert expected == await stream.publish(events[1:], None)
+    assert [(1, b"second")] == list(await stream.read(0, 1))
+    await redis.client.flushdb()
+    assert expected == await stream.publish(events, None)
+    assert expected == await stream.publish((), expected)
