@@ -89,6 +89,10 @@ test: $(INSTALLED)  ## Run every test against real servers (ARGS="-k …")
 test-migrations: $(INSTALLED)  ## Try each migration up and down
 	@$(call with-database,test-migrations)
 
+.PHONY: promtool
+promtool: $(INSTALLED)  ## Fetch Prometheus' checker of metrics, for the tests
+	@$(fetch-promtool)
+
 ##@ Check
 
 .PHONY: check
@@ -263,4 +267,19 @@ if [ $$status = 2 ] && grep -qiE 'for url|request failed|failed to fetch' \
   touch $(STATE)/not-run; \
   echo "skjold-scan: not run, no advisory source answers"; exit 0; fi; \
 cat $(AUDIT)/report; exit $$status
+endef
+
+# Debian's package without what it would start: one file of it is wanted. A
+# list of packages that is old names files that are there no more, so a new
+# one is fetched first where that is allowed.
+define fetch-promtool
+if command -v promtool >/dev/null || [ -x $(BIN)/promtool ]; then exit 0; fi; \
+folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; log=$$folder/log; \
+( { [ "$$(id -u)" != 0 ] || timeout 120 apt-get -qq update; } && \
+  cd "$$folder" && timeout 300 apt-get -qq download \
+    -o APT::Sandbox::User=root prometheus && \
+  dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xf - ./usr/bin/promtool \
+) >"$$log" 2>&1 || { \
+  echo "promtool: not fetched, $$(tail -n 1 "$$log")"; exit 0; }; \
+install -m 755 "$$folder/usr/bin/promtool" $(BIN)/promtool
 endef

@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.service",
     "tests.fixtures.realm",
     "tests.fixtures.processes",
+    "tests.fixtures.metered",
 ]
 
 # A service in a thread of the test run says only what is wrong.
