@@ -103,9 +103,7 @@ def test_passwords_are_made_once(bare_clone: Path) -> None:
 
 
 @pytest.mark.parametrize("failing", ["check", "promtool", "test"])
-def test_ci_runs_all_and_fails_with_any(
-    failing: str, tmp_path: Path
-) -> None:
+def test_ci_runs_all_and_fails_with_any(failing: str, tmp_path: Path) -> None:
     """`.ci/run` goes on after a failure, and fails with it."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
