@@ -76,7 +76,7 @@ permissions: $(INSTALLED)  ## Show who may do what
 	@$(APP) permissions show
 
 .PHONY: bench
-bench: $(INSTALLED)  ## Measure the costs, into docs/performance.md (4 min)
+bench: $(INSTALLED)  ## Measure the costs, into docs/performance.md (5 min)
 	@exec $(APP) bench --write $(ARGS)
 
 ##@ Test

@@ -8,10 +8,12 @@ The load comes from this process: raw protocols that send bytes made
 beforehand and count whole answers, one question in flight on each of a few
 connections, so that the server is what is slow. A run in which the generator
 used more than `MAX_GENERATOR_CORES`, or other programs more than
-`MAX_OTHER_CORES`, is repeated, a bounded number of times, and what stayed
-disturbed is said in the report.
+`MAX_OTHER_CORES`, is repeated, a bounded number of times, and rows that
+stayed disturbed say so.
 
-    crowd -> stage -> cpu -> load -> rows, sockets, latency -> suite -> report
+    crowd, proxy -> stage -> cpu, load -> runner -> what is measured:
+    measure, broadcast, inside, redis_use, processes, sockets
+    -> suite -> report
 
 The servers under load are processes of their own (`target`): the echo, the
 service with the package `app.bench.package` added as any team adds its own,

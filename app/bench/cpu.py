@@ -4,14 +4,20 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import psutil
 
-from app.bench.target import Target
-
 MAX_GENERATOR_CORES: Final = 0.85
 MAX_OTHER_CORES: Final = 0.12
+
+
+class Measured(Protocol):
+    """A server, or several."""
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has used of the CPU so far."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Meter:
 
     usage: Usage
 
-    def __init__(self, target: Target, ports: Iterable[int]) -> None:
+    def __init__(self, target: Measured, ports: Iterable[int]) -> None:
         self._target = target
         self._helpers = _listeners(set(ports))
         self._before: tuple[float, ...] = ()

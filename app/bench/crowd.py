@@ -46,9 +46,13 @@ class Crowd:
             count: How many.
             roles: What they may be besides what the model is.
         """
-        return [self._token(roles) for _ in range(count)]
+        return [self._token(roles, self._header) for _ in range(count)]
 
-    def _token(self, roles: Sequence[str]) -> Token:
+    def forged(self) -> Token:
+        """Return a token that names a key which is not published."""
+        return self._token((), {**self._header, "kid": uuid4().hex})
+
+    def _token(self, roles: Sequence[str], header: dict[str, Any]) -> Token:
         now = int(time())
         user = str(uuid4())
         is_already = self._claims["realm_access"]["roles"]
@@ -62,7 +66,7 @@ class Crowd:
             "realm_access": {"roles": [*is_already, *roles]},
         }
         payload = json.dumps(claims, separators=(",", ":"))
-        return Token(jws.serialize_compact(self._header, payload, self._key))
+        return Token(jws.serialize_compact(header, payload, self._key))
 
 
 def _payload(token: Token) -> dict[str, Any]:

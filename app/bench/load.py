@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import secrets
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -94,6 +95,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(frame(PONG, answer[_PING_HEAD_BYTES:]))
             return
         if PUSH in answer:
+            self._load.pushed(answer)
             return
         if self._script.accepts not in answer:
             self._load.fail(WrongAnswer(answer[:200]))
@@ -109,6 +111,7 @@ class Load:
         self.connections: list[Connection] = []
         self._idle: deque[Connection] = deque()
         self._due: deque[float] = deque()
+        self._left = 0
         self._saturating = False
         self._quiet = asyncio.Event()
         self._failure: Exception | None = None
@@ -147,23 +150,39 @@ class Load:
         return await self._finished()
 
     async def pace(self, rate: float, seconds: float) -> list[float]:
-        """Ask so many questions a second, whether or not answers keep up."""
+        """Ask so many questions a second, whether or not answers keep up.
+
+        Each is asked on a connection picked at random. The clock is kept by
+        a thread, because the event loop's only ticks once a millisecond.
+        """
+        loop = asyncio.get_running_loop()
         started = time.perf_counter()
-        for number in range(int(rate * seconds)):
-            due_at = started + number / rate
-            if (early := due_at - time.perf_counter()) > 0:
-                await asyncio.sleep(early)
-            self._ask_when_idle(due_at)
+
+        def tick() -> None:
+            for number in range(int(rate * seconds)):
+                due_at = started + number / rate
+                time.sleep(max(0, due_at - time.perf_counter()))
+                loop.call_soon_threadsafe(self._ask_when_idle, due_at)
+
+        await asyncio.to_thread(tick)
         return await self._finished()
 
-    async def ask_all(self, count: int) -> list[float]:
-        """Ask so many questions, a few at once, on each connection in turn."""
-        for _ in range(count):
-            self._ask_when_idle(time.perf_counter())
+    async def ask_in_turn(self, count: int, at_once: int) -> list[float]:
+        """Ask so many questions, on each connection in turn.
+
+        Args:
+            count: How many.
+            at_once: How many are in flight.
+        """
+        first = min(count, at_once, len(self._idle))
+        self._left = count - first
+        for _ in range(first):
+            self._idle.popleft().ask(time.perf_counter())
         return await self._finished()
 
     def _ask_when_idle(self, due_at: float) -> None:
         if self._idle:
+            self._idle.rotate(secrets.randbelow(len(self._idle)))
             self._idle.popleft().ask(due_at)
         else:
             self._due.append(due_at)
@@ -176,8 +195,14 @@ class Load:
             connection.ask(self._due.popleft())
         else:
             self._idle.append(connection)
-            if len(self._idle) == len(self.connections):
+            if self._left:
+                self._left -= 1
+                self._idle.popleft().ask(time.perf_counter())
+            elif len(self._idle) == len(self.connections):
                 self._quiet.set()
+
+    def pushed(self, frame: bytes) -> None:
+        """Take what nobody has asked for, and leave it at that."""
 
     def fail(self, error: Exception) -> None:
         """End the run that goes on with this error."""

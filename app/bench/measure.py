@@ -1,18 +1,19 @@
 """The measurements that need nothing but load on a server."""
 
+import json
 from dataclasses import dataclass, replace
-from statistics import mean, median, quantiles
-from typing import Final
+from statistics import median, quantiles
+from typing import Any, Final
 
+from app.api.ws.constants import PkgID
 from app.bench.load import Load, loaded
-from app.bench.rows import LISTS, SOCKET_LIST, Rate, Row
-from app.bench.runner import Run, Runner
+from app.bench.rows import SOCKET_LIST, Rate, Row, spread
+from app.bench.runner import Comparison, Runner, Subject
 from app.bench.target import Target
 from app.bench.wire import Script
+from app.constants import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
-_ECHO_ACCEPTS: Final = {"WS": b'"pkg_id"', "HTTP": b"echo"}
-_WARM_UP_SECONDS: Final = 0.3
-_MICROSECONDS: Final = 1e6
+ECHO_ACCEPTS: Final = {"WS": b'"pkg_id"', "HTTP": b"echo"}
 _PERCENT: Final = 100
 
 
@@ -36,7 +37,6 @@ class Measure:
     def __init__(self, runner: Runner, servers: Servers) -> None:
         self._runner = runner
         self._servers = servers
-        self._plan = runner.plan
         self._keycloak = runner.stage.keycloak
         self._calls = 0
         self._answers = 0
@@ -45,36 +45,22 @@ class Measure:
         """Compare a rate with the echo's, run for run."""
         target: Target = getattr(self._servers, rate.server)
         scripts = await self._scripts(rate)
-        accepts = _ECHO_ACCEPTS[rate.protocol]
+        accepts = ECHO_ACCEPTS[rate.protocol]
         echoes = [replace(script, accepts=accepts) for script in scripts]
         async with (
-            loaded(self._servers.echo.port, echoes) as echo_load,
+            loaded(self._servers.echo.port, echoes) as echo,
             loaded(target.port, scripts) as load,
         ):
             calls = self._keycloak.asked
-            pairs = [
-                (
-                    await self._saturate(self._servers.echo, echo_load),
-                    await self._saturate(target, load),
-                )
-                for _ in range(self._plan.rounds)
-            ]
+            comparison = await self._runner.compare(
+                Subject(self._servers.echo, echo.saturate),
+                Subject(target, load.saturate),
+            )
             calls = self._keycloak.asked - calls
-        answers = sum(len(run.waits) for _, run in pairs)
         if rate.server == "service":
             self._calls += calls
-            self._answers += answers
-        cost = mean(run.cost for _, run in pairs) * _MICROSECONDS
-        least = mean(run.cost for run, _ in pairs) * _MICROSECONDS
-        return Row(
-            rate.name,
-            median(echo.cost / run.cost for echo, run in pairs),
-            f"x {rate.protocol} echo",
-            rate.must,
-            rate.aim,
-            rises=True,
-            note=f"{cost:.0f} us an answer, the echo {least:.0f}",
-        )
+            self._answers += comparison.answers
+        return _row(rate, comparison)
 
     def keycloak(self) -> Row:
         """Tell how often the service has asked Keycloak while warm."""
@@ -89,50 +75,95 @@ class Measure:
 
     async def latency(self) -> Row:
         """Compare the slowest answers with the usual ones, at half load."""
-        target = self._servers.service
-        scripts = await self._scripts(SOCKET_LIST)
-        async with loaded(target.port, scripts) as load:
-            busy = await self._saturate(target, load)
-            rate = len(busy.waits) / busy.usage.seconds / 2
-            run = await self._runner.run(
-                target, lambda: load.pace(rate, 2 * self._plan.seconds)
-            )
-        parts = quantiles(run.waits, n=_PERCENT)
-        p50, p99 = parts[49], parts[98]
+        target, plan = self._servers.service, self._runner.plan
+        async with loaded(
+            target.port, await self._scripts(SOCKET_LIST)
+        ) as load:
+            busy = await self._runner.rounds(Subject(target, load.saturate))
+            rate = median(len(b.waits) / b.usage.seconds for b in busy) / 2
+            runs = [
+                await self._runner.run(
+                    target, lambda: load.pace(rate, 2 * plan.seconds)
+                )
+                for _ in range(plan.rounds)
+            ]
+        parts = [quantiles(run.waits, n=_PERCENT) for run in runs]
+        ratios = [part[98] / part[49] for part in parts]
+        p50, p99 = (median(part[n] for part in parts) * 1000 for n in (49, 98))
         return Row(
             "latency at half of saturation, WS 20-row read",
-            p99 / p50,
+            median(ratios),
             "p99 / p50",
             must=5,
             aim=3,
-            note=f"{p50 * 1000:.2f} ms and {p99 * 1000:.2f} ms",
+            note=f"{p50:.2f} ms and {p99:.2f} ms at {rate:.0f} a second"
+            f"{spread(ratios)}",
         )
 
     async def growing_lists(self) -> Row:
-        """Compare what a row costs in a short list and in the longest."""
-        costs = []
-        for rows, rate in LISTS.items():
-            scripts = await self._scripts(rate)
-            async with loaded(self._servers.service.port, scripts) as load:
-                run = await self._saturate(self._servers.service, load)
-                costs.append(run.cost * _MICROSECONDS / rows)
+        """Compare what a row costs in a short list and in long ones.
+
+        A list has 1,000 rows at most, so that 2,000 are two of them.
+        """
+        first: dict[str, Any] = {"limit": MAX_PAGE_SIZE}
+        second = {**first, "after": await self._cursor(first)}
+        costs = [
+            await self._cost_of_a_row([{"limit": DEFAULT_PAGE_SIZE}]),
+            await self._cost_of_a_row([first]),
+            await self._cost_of_a_row([first, second]),
+        ]
+        few, _, many = costs
         return Row(
-            "a row, as lists grow from 20 rows to 1,000",
-            costs[1] / costs[0],
+            "a row, as lists grow from 20 rows to 2,000",
+            many / few,
             "x",
             must=1,
-            note=f"{costs[0]:.2f} us a row, then {costs[1]:.2f}",
+            note=f"{few:.2f} us a row, {costs[1]:.2f} in a page of 1,000, "
+            f"{many:.2f} in two such pages, one after the other",
         )
+
+    async def _cost_of_a_row(self, pages: list[dict[str, Any]]) -> float:
+        asked = tuple((int(PkgID.GET_AUTHORS), page) for page in pages)
+        scripts = await self._scripts(Rate("lists", "WS", asked))
+        target = self._servers.service
+        async with loaded(target.port, scripts) as load:
+            runs = await self._runner.rounds(Subject(target, load.saturate))
+        rows: int = pages[0]["limit"]
+        return median(run.cost for run in runs) / rows
+
+    async def _cursor(self, page: dict[str, Any]) -> str:
+        rate = Rate("a page", "WS", ((PkgID.GET_AUTHORS, page),))
+        script = (await self._scripts(rate))[0]
+        async with loaded(self._servers.service.port, [script]) as load:
+            reply = await ask(load)
+        return str(reply["meta"]["next"])
 
     async def _scripts(self, rate: Rate) -> list[Script]:
         """Say what each connection sends, of a user of its own."""
-        stage, count = self._runner.stage, self._plan.connections
+        stage, count = self._runner.stage, self._runner.plan.connections
         if rate.server == "naive":
             return [rate.script(await stage.token())] * count
         return [rate.script(token) for token in stage.crowd.tokens(count)]
 
-    async def _saturate(self, target: Target, load: Load) -> Run:
-        await load.saturate(_WARM_UP_SECONDS * self._plan.seconds)
-        return await self._runner.run(
-            target, lambda: load.saturate(self._plan.seconds)
-        )
+
+async def ask(load: Load) -> dict[str, Any]:
+    """Ask once over the only socket, and return the reply."""
+    await load.ask_in_turn(1, 1)
+    (socket,) = load.connections
+    reply: dict[str, Any] = json.loads(
+        socket.answer[socket.answer.index(b"{") :]
+    )
+    return reply
+
+
+def _row(rate: Rate, comparison: Comparison) -> Row:
+    return Row(
+        rate.name,
+        median(comparison.ratios),
+        f"x {rate.protocol} echo",
+        rate.must,
+        rate.aim,
+        rises=True,
+        note=f"{comparison.cost:.0f} us an answer, "
+        f"the echo {comparison.echo:.0f}{spread(comparison.ratios)}",
+    )

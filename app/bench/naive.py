@@ -6,6 +6,7 @@ ORM session in every handler, and for a message `json`, pydantic and
 `jsonschema.validate`, which checks the schema itself again.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +26,7 @@ from starlette.middleware.base import (
 )
 from starlette.websockets import WebSocketDisconnect
 
+from app.constants import PUSH_REQ_ID
 from app.models import Author
 from app.settings import Settings
 
@@ -56,14 +58,24 @@ class Reply(BaseModel):
     meta: dict[str, int]
 
 
+class Push(BaseModel):
+    """What nobody has asked for."""
+
+    pkg_id: int
+    req_id: str = PUSH_REQ_ID
+    status_code: int = 0
+    data: dict[str, Any]
+
+
 class Naive:
-    """One list, over HTTP and over a socket.
+    """One list, over HTTP and over a socket, and one push to all sockets.
 
     Args:
         settings: Where the database and Keycloak are.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.sockets: set[WebSocket] = set()
         self.engine = create_async_engine(settings.sqlalchemy_url)
         self.keycloak = KeycloakOpenID(
             server_url=str(settings.keycloak_base_url),
@@ -101,11 +113,18 @@ class Naive:
         """List authors over a socket."""
         await self.may_read(socket.headers["authorization"])
         await socket.accept()
+        self.sockets.add(socket)
         with suppress(WebSocketDisconnect):
             while True:
                 text = await socket.receive_text()
                 reply = await self._answer(Message(**json.loads(text)))
                 await socket.send_json(reply.model_dump(mode="json"))
+        self.sockets.discard(socket)
+
+    async def broadcast(self, push: Push) -> None:
+        """Push to every socket."""
+        data = push.model_dump(mode="json")
+        await asyncio.gather(*(s.send_json(data) for s in self.sockets))
 
     async def _answer(self, message: Message) -> Reply:
         jsonschema.validate(message.data, SCHEMA)
@@ -133,5 +152,6 @@ def make_naive_app(settings: Settings) -> FastAPI:
     app = FastAPI(lifespan=naive.lifespan)
     app.add_middleware(BaseHTTPMiddleware, dispatch=naive.authenticate)
     app.get("/authors")(naive.list_authors)
+    app.post("/broadcast", status_code=HTTPStatus.ACCEPTED)(naive.broadcast)
     app.websocket("/web")(naive.web)
     return app

@@ -1,6 +1,7 @@
 """Ways to a server that see what is asked there."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -9,6 +10,7 @@ from app.dev.config import LOOPBACK
 
 _CHUNK_BYTES: Final = 64 * 1024
 _CERTS: Final = b"/protocol/openid-connect/certs "
+_COMMAND: Final = re.compile(rb"(?:\A|\r\n)\*\d+\r\n\$")
 
 
 class Proxy:
@@ -121,3 +123,11 @@ class KeycloakProxy(Proxy):
         asked = data.count(b"/protocol/openid-connect/")
         self.asked += asked - data.count(b"/protocol/openid-connect/token ")
         return self._keys if _CERTS in data else None
+
+
+class RedisProxy(Proxy):
+    """The way to Redis; `asked` counts commands, a script being one."""
+
+    def see(self, data: bytes) -> None:
+        """Count the commands that begin here."""
+        self.asked += len(_COMMAND.findall(data))

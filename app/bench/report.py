@@ -11,6 +11,7 @@ from app.bench.suite import Report
 BEGIN: Final = "<!-- results: make bench -->\n"
 END: Final = "<!-- end of results -->\n"
 _HEADINGS: Final = ("Row", "Measured", "Must", "Aim", "Met", "Note")
+_DISTURBED: Final = "**disturbed**:"
 _SAYS: Final = {True: "yes", False: "**no**", None: ""}
 
 
@@ -22,7 +23,8 @@ def cells(row: Row) -> tuple[str, ...]:
         for bound in (row.must, row.aim)
     )
     value = f"{row.value:.3g} {row.unit}"
-    return (row.name, value, *bounds, _SAYS[row.is_met], row.note)
+    note = f"{_DISTURBED} {row.note}" if row.disturbed else row.note
+    return (row.name, value, *bounds, _SAYS[row.is_met], note)
 
 
 def table(report: Report) -> Table:
@@ -34,7 +36,7 @@ def table(report: Report) -> Table:
         name, value, must, aim, met, note = cells(row)
         colour = {"yes": "green", "**no**": "red"}.get(met, "default")
         met = f"[{colour}]{met.strip('*')}[/]"
-        table.add_row(name, value, must, aim, met, note)
+        table.add_row(name, value, must, aim, met, note.replace("**", ""))
     table.caption = "\n".join(_facts(report))
     return table
 
@@ -67,4 +69,10 @@ def _line(values: tuple[str, ...]) -> str:
 
 def _facts(report: Report) -> list[str]:
     versions = ", ".join(f"{n} {v}" for n, v in report.versions.items())
-    return [report.machine, versions, f"{report.at}: {report.runs}"]
+    facts = [report.machine, versions, f"{report.at}: {report.runs}"]
+    if any(row.disturbed for row in report.rows):
+        facts.append(
+            "other programs had a part in the rows that say disturbed, and "
+            "some in all others: measure again on a quiet machine"
+        )
+    return facts

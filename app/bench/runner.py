@@ -1,14 +1,24 @@
 """Runs: load on one server for a while, repeated where it was disturbed."""
 
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
-from app.bench.cpu import Meter, Usage
+from app.bench.cpu import Measured, Meter, Usage
 from app.bench.stage import Stage
-from app.bench.target import Target
 
 Load = Callable[[], Awaitable[list[float]]]
+LoadFor = Callable[[float], Awaitable[list[float]]]
+"""A load that goes on for so many seconds."""
+
+MICROSECONDS: Final = 1e6
+_MOST_REPEATS: Final = 3
+"""How often one run is repeated, however many are left."""
+_WARM_UP: Final = 0.2
+"""Part of a run's time that goes by before it is measured."""
 
 
 @dataclass(frozen=True)
@@ -16,18 +26,51 @@ class Plan:
     """How long a run is, how many there are, and how much is open.
 
     `repeats` bounds the repetitions of disturbed runs, of all rows together;
-    `sockets` is how many are open before and after they have grown.
+    `sockets` is how many are open at first and after each step, and
+    `messages` how many they are then asked. `quiet_seconds` is how long
+    nobody says anything, `watch_seconds` how long an event loop is watched,
+    `steady_seconds` how long 200 users speak as users do.
     """
 
     seconds: float
     rounds: int
     repeats: int
     connections: int
-    sockets: tuple[int, int]
+    audience: int
+    processes: int
+    sockets: tuple[int, ...]
+    messages: int
+    quiet_seconds: float
+    watch_seconds: float
+    steady_seconds: float
 
 
-FULL: Final = Plan(1.0, 3, 15, 16, (100, 2000))
-QUICK: Final = Plan(0.4, 1, 3, 16, (50, 250))
+FULL: Final = Plan(
+    seconds=0.8,
+    rounds=5,
+    repeats=40,
+    connections=16,
+    audience=500,
+    processes=3,
+    sockets=(100, 1000, 10_000),
+    messages=15_000,
+    quiet_seconds=12,
+    watch_seconds=1,
+    steady_seconds=12,
+)
+QUICK: Final = Plan(
+    seconds=0.2,
+    rounds=3,
+    repeats=5,
+    connections=16,
+    audience=500,
+    processes=2,
+    sockets=(50, 500),
+    messages=4000,
+    quiet_seconds=1,
+    watch_seconds=0.5,
+    steady_seconds=4,
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +82,43 @@ class Run:
 
     @property
     def cost(self) -> float:
-        """Seconds of the server's CPU for one answer."""
-        return self.usage.server / len(self.waits)
+        """Microseconds of the server's CPU for one answer."""
+        return self.usage.server / len(self.waits) * MICROSECONDS
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A server, and the load under which it is measured."""
+
+    target: Measured
+    load: LoadFor
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs on the echo, and those on something else right after each."""
+
+    pairs: list[tuple[Run, Run]]
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many answers cost as much as one, of the echo's."""
+        return [echo.cost / run.cost for echo, run in self.pairs]
+
+    @property
+    def echo(self) -> float:
+        """What the echo's answer costs, in microseconds."""
+        return median(echo.cost for echo, _ in self.pairs)
+
+    @property
+    def cost(self) -> float:
+        """What an answer costs, in microseconds."""
+        return median(run.cost for _, run in self.pairs)
+
+    @property
+    def answers(self) -> int:
+        """How many answers there were, without the echo's."""
+        return sum(len(run.waits) for _, run in self.pairs)
 
 
 class Runner:
@@ -62,20 +140,56 @@ class Runner:
         """How many runs stayed disturbed."""
         return sum(usage.is_disturbed for usage in self.usages)
 
-    async def run(self, target: Target, load: Load) -> Run:
+    async def run(self, target: Measured, load: Load) -> Run:
         """Put a load on a server; again while it is disturbed.
 
         Args:
             target: The server.
             load: Returns what each answer took.
         """
-        while True:
-            with Meter(target, self.stage.ports) as meter:
-                waits = await load()
-            if not meter.usage.is_disturbed:
-                break
-            if self.repeated == self.plan.repeats:
-                break
+        repeats = min(_MOST_REPEATS, self.plan.repeats - self.repeated)
+        run = await self._once(target, load)
+        while run.usage.is_disturbed and repeats > 0:
+            repeats -= 1
             self.repeated += 1
-        self.usages.append(meter.usage)
-        return Run(waits, meter.usage)
+            run = await self._once(target, load)
+        self.usages.append(run.usage)
+        return run
+
+    async def run_for(self, subject: Subject) -> Run:
+        """Run for the plan's time, after some more that does not count."""
+        seconds = self.plan.seconds
+        await subject.load(_WARM_UP * seconds)
+        return await self.run(subject.target, lambda: subject.load(seconds))
+
+    async def rounds(self, subject: Subject) -> list[Run]:
+        """Run as often as the plan says, on a server that is warm."""
+        await subject.load(self.plan.seconds)
+        return [await self.run_for(subject) for _ in range(self.plan.rounds)]
+
+    async def compare(self, echo: Subject, subject: Subject) -> Comparison:
+        """Run both in turn, so that a slower machine slows down both."""
+        for warming in (echo, subject):
+            await warming.load(self.plan.seconds)
+        return Comparison(
+            [
+                (await self.run_for(echo), await self.run_for(subject))
+                for _ in range(self.plan.rounds)
+            ]
+        )
+
+    async def _once(self, target: Measured, load: Load) -> Run:
+        with _no_garbage_collection(), Meter(target, self.stage.ports) as m:
+            waits = await load()
+        return Run(waits, m.usage)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Let no pause of the generator's be taken for the server's."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

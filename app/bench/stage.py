@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import httpx
 from joserfc.jwk import KeySetSerialization
@@ -16,9 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.bench.crowd import Crowd
 from app.bench.package import BenchID
-from app.bench.proxy import KeycloakProxy
+from app.bench.proxy import KeycloakProxy, RedisProxy
 from app.bench.target import MakeApp, Target, started
-from app.constants import MAX_PAGE_SIZE, RATE_LIMIT_MAX
+from app.constants import (
+    MAX_PAGE_SIZE,
+    RATE_LIMIT_BURST,
+    RATE_LIMIT_MAX,
+    RATE_LIMIT_PER_MINUTE,
+    WS_MESSAGE_RATE_LIMIT,
+)
 from app.dev.config import LOOPBACK
 from app.managers.keycloak_manager import KeycloakManager
 from app.models import Author
@@ -27,6 +34,7 @@ from app.settings import Settings
 from app.storage.migrate import scratch_database, upgrade
 from app.types import Token
 
+_Redis = Mapping[str, str]
 _HTTP_PORT: Final = 80
 USER: Final = "reader"
 """Of the demo realm; his password is his name."""
@@ -37,6 +45,12 @@ UNREACHED: Final = {
     "WS_MESSAGE_RATE_LIMIT": str(RATE_LIMIT_MAX),
 }
 """Limits that are kept as ever, and that no load comes near."""
+KEPT: Final = {
+    "RATE_LIMIT_PER_MINUTE": str(RATE_LIMIT_PER_MINUTE),
+    "RATE_LIMIT_BURST": str(RATE_LIMIT_BURST),
+    "WS_MESSAGE_RATE_LIMIT": str(WS_MESSAGE_RATE_LIMIT),
+}
+"""The limits of the contract."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,36 @@ class Stage:
         return await _sign_in(self._settings)
 
     @asynccontextmanager
+    async def redis_seen(self) -> AsyncIterator[tuple[RedisProxy, _Redis]]:
+        """Run a way to Redis that counts, and tell the settings for it."""
+        redis = self._settings.redis_url
+        parts = urlsplit(redis.get_secret_value() if redis else "")
+        proxy = RedisProxy(
+            parts.hostname or self._settings.redis_ip or LOOPBACK,
+            parts.port or self._settings.redis_port,
+        )
+        async with proxy.running():
+            if redis is None:
+                port = str(proxy.port)
+                yield proxy, {"REDIS_IP": LOOPBACK, "REDIS_PORT": port}
+            else:
+                signed_in, at, _ = parts.netloc.rpartition("@")
+                netloc = f"{signed_in}{at}{LOOPBACK}:{proxy.port}"
+                url = urlunsplit(parts._replace(netloc=netloc))
+                yield proxy, {"REDIS_URL": url}
+
+    def swap_role_map(self) -> None:
+        """Put another role map into the file of all servers under load."""
+        path = Path(self.environment["ACTIONS_FILE_PATH"])
+        role_map = json.loads(path.read_text(encoding="utf-8"))
+        rules = role_map["ws"]
+        name = BenchID.AUDIT.name
+        rules[name] = "*" if rules[name] == USER else USER
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(role_map), encoding="utf-8")
+        new.replace(path)
+
+    @asynccontextmanager
     async def target(
         self, make_app: MakeApp, **settings: str
     ) -> AsyncIterator[Target]:
@@ -69,7 +113,7 @@ class Stage:
             make_app: Makes the application.
             settings: In the place of the environment's.
         """
-        log = self.folder / f"{make_app.__name__}.log"
+        log = self.folder / f"{make_app.__name__}-{uuid4().hex}.log"
         environment = {**self.environment, **settings}
         async with started(make_app, environment, log) as target:
             yield target
@@ -140,7 +184,7 @@ async def _store_authors(engine: AsyncEngine) -> None:
 def _role_map(settings: Settings, folder: Path) -> Path:
     """Write the role map, with rules for the bench's own messages."""
     role_map = load_file(settings.actions_file_path).model_dump(mode="json")
-    role_map["ws"] |= {bench_id.name: "reader" for bench_id in BenchID}
+    role_map["ws"] |= {bench_id.name: USER for bench_id in BenchID}
     path = folder / "actions.json"
     path.write_text(json.dumps(role_map), encoding="utf-8")
     return path

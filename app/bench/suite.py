@@ -1,10 +1,11 @@
 """All measurements, one after the other."""
 
 import asyncio
+import resource
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +13,18 @@ from typing import Any, Final
 
 import psutil
 
+from app.bench.broadcast import measure_broadcast
+from app.bench.inside import measure_audit
 from app.bench.measure import Measure, Servers
+from app.bench.processes import measure_processes
+from app.bench.redis_use import measure_redis
 from app.bench.rows import RATES, Row
 from app.bench.runner import Plan, Runner
 from app.bench.sockets import measure_sockets
 from app.bench.stage import Stage
 from app.bench.target import make_echo, make_naive, make_service
 
+_SPARE_FILES: Final = 500
 PACKAGES: Final = (
     "uvicorn",
     "uvloop",
@@ -52,27 +58,12 @@ async def measure_all(
     stage: Stage, plan: Plan, say: Callable[[Row], object]
 ) -> Report:
     """Measure every row, and tell each when it is there."""
+    _allow_files(plan.sockets[-1] + _SPARE_FILES)
     runner = Runner(stage, plan)
     rows: list[Row] = []
-
-    def add(row: Row) -> None:
+    async for row in _measured(runner):
         say(row)
         rows.append(row)
-
-    async with AsyncExitStack() as stack:
-        targets = (
-            stack.enter_async_context(stage.target(make))
-            for make in (make_echo, make_service, make_naive)
-        )
-        servers = Servers(*await asyncio.gather(*targets))
-        measure = Measure(runner, servers)
-        for rate in RATES:
-            add(await measure.rate(rate))
-        add(measure.keycloak())
-        add(await measure.latency())
-        add(await measure.growing_lists())
-    for row in await measure_sockets(runner):
-        add(row)
     return Report(
         rows=rows,
         machine=_machine(),
@@ -80,6 +71,43 @@ async def measure_all(
         at=datetime.now(UTC).isoformat(timespec="minutes"),
         runs=_describe(runner),
     )
+
+
+def _allow_files(count: int) -> None:
+    """Let this process, and all that it starts from now on, open so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))
+
+
+async def _measured(runner: Runner) -> AsyncIterator[Row]:
+    """Measure one thing after the other, and mark what was disturbed."""
+    disturbed = 0
+    async for row in _all_rows(runner):
+        yield replace(row, disturbed=runner.disturbed > disturbed)
+        disturbed = runner.disturbed
+
+
+async def _all_rows(runner: Runner) -> AsyncIterator[Row]:
+    async with AsyncExitStack() as stack:
+        targets = (
+            stack.enter_async_context(runner.stage.target(make))
+            for make in (make_echo, make_service, make_naive)
+        )
+        servers = Servers(*await asyncio.gather(*targets))
+        measure = Measure(runner, servers)
+        for rate in RATES:
+            yield await measure.rate(rate)
+        for row in await measure_broadcast(runner, servers):
+            yield row
+        yield measure.keycloak()
+        yield await measure.latency()
+        yield await measure.growing_lists()
+        yield await measure_audit(runner, servers.service)
+    yield await measure_redis(runner)
+    yield await measure_processes(runner)
+    for row in await measure_sockets(runner):
+        yield row
 
 
 def _describe(runner: Runner) -> str:

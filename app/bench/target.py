@@ -8,8 +8,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,13 +110,21 @@ def _launch(
     environment: Mapping[str, str],
     listener: socket.socket,
     log: Path,
-) -> SpawnProcess:
+) -> ForkServerProcess:
     log.touch()  # it may die before it opens it
-    child = get_context("spawn").Process(
+    child = _context().Process(
         target=_serve, args=(make_app, dict(environment), listener, log)
     )
     child.start()
     return child
+
+
+@cache
+def _context() -> ForkServerContext:
+    """Return what starts processes that have imported all of this already."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _serve(

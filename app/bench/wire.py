@@ -30,11 +30,26 @@ class Script:
     accepts: bytes
 
 
-def http_script(path: str, token: str) -> Script:
-    """Ask for a path, again and again."""
-    head = f"GET {path} HTTP/1.1\r\nHost: bench\r\n"
-    head += f"Authorization: Bearer {token}\r\n\r\n"
-    return Script(b"", (head.encode(),), response_end, b"HTTP/1.1 200 ")
+def http_script(
+    path: str, token: str, *, post: object = None, status: int = 200
+) -> Script:
+    """Ask for a path, again and again.
+
+    Args:
+        path: With its query.
+        token: The user's.
+        post: What is sent there as JSON; nothing is asked for with `GET`.
+        status: That of a good answer.
+    """
+    body = b"" if post is None else json.dumps(post).encode()
+    head = f"{'GET' if post is None else 'POST'} {path} HTTP/1.1\r\n"
+    head += f"Host: bench\r\nAuthorization: Bearer {token}\r\n"
+    if post is not None:
+        head += "Content-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}\r\n"
+    question = f"{head}\r\n".encode() + body
+    accepts = f"HTTP/1.1 {status} ".encode()
+    return Script(b"", (question,), response_end, accepts)
 
 
 def socket_script(
