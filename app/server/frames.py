@@ -2,8 +2,12 @@
 
 `scope["extensions"]["gatehouse.frames"]` is a `FrameWire`: an application
 writes ready frames to it, and sees how much of them is still here. ASGI's
-`send` makes a frame for each socket and waits for its client. Who listens to
-it is called with each message, where `receive` wakes a task for each.
+`send` makes a frame for each socket and waits for its client. Frames of one
+turn of the event loop go out together, which is one call of the system where
+a client has asked for several things at once.
+
+Who listens to it is called with each message, where `receive` wakes a task
+for each.
 """
 
 from collections.abc import Callable
@@ -22,10 +26,12 @@ class FrameWire:
         protocol: Who speaks on it.
     """
 
-    __slots__ = ("_protocol",)
+    __slots__ = ("_frames", "_protocol", "_size")
 
     def __init__(self, protocol: "WebSocketProtocol") -> None:
         self._protocol = protocol
+        self._frames: list[bytes] = []
+        self._size = 0
 
     @property
     def is_open(self) -> bool:
@@ -35,7 +41,7 @@ class FrameWire:
     @property
     def unread_bytes(self) -> int:
         """What was written and has not gone out yet."""
-        return self._protocol.transport.get_write_buffer_size()
+        return self._size + self._protocol.transport.get_write_buffer_size()
 
     @property
     def stalled_seconds(self) -> float:
@@ -68,9 +74,10 @@ class FrameWire:
 
     def write(self, frame: bytes) -> None:
         """Send a frame, if the socket is open."""
-        protocol = self._protocol
-        if protocol.conn.state is State.OPEN:
-            protocol.transport.write(frame)
+        if not self._frames:
+            self._protocol.loop.call_soon(self._flush)
+        self._frames.append(frame)
+        self._size += len(frame)
 
     def cut(self, code: int, reason: str) -> None:
         """Close now; what the client does not read in time is dropped."""
@@ -78,4 +85,11 @@ class FrameWire:
 
     async def drain(self) -> None:
         """Wait until the client has read nearly everything."""
+        self._flush()
         await self._protocol.writable.wait()
+
+    def _flush(self) -> None:
+        frames, self._frames = self._frames, []
+        self._size = 0
+        if frames and self.is_open:
+            self._protocol.transport.write(b"".join(frames))

@@ -9,7 +9,7 @@ becomes exactly one reply, here.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -44,6 +44,9 @@ from app.utils.metrics import app_errors_total
 if TYPE_CHECKING:
     from app.lifespan import Container
 
+_AUTHENTICATE: Final = int(PkgID.AUTHENTICATE)
+_UNANSWERED: Final = RSPCode.ERROR
+
 logger = structlog.get_logger(__name__)
 
 
@@ -68,7 +71,7 @@ async def dispatch(
     action = start_action(
         container, socket, user, request.pkg_id, request.req_id
     )
-    status = RSPCode.ERROR
+    status = _UNANSWERED
     try:
         reply = await _answer(container, socket, user, request, action)
         status = reply.status_code
@@ -76,21 +79,6 @@ async def dispatch(
         if action is not None:
             container.audit.settle(action, status)
     return reply
-
-
-async def _count_message(
-    container: "Container", user: UserModel | None, pkg_id: int | None
-) -> None:
-    """Count a message as its user's, whatever becomes of it.
-
-    A socket that nobody has signed in counts for its address instead. A
-    renewal is free, so that no limit ends a socket.
-
-    Raises:
-        RateLimited: It is one too many.
-    """
-    if user is not None and pkg_id != PkgID.AUTHENTICATE:
-        await container.limits.spend_message(user.id)
 
 
 async def _answer(
@@ -101,7 +89,10 @@ async def _answer(
     action: Action | None,
 ) -> ResponseModel:
     try:
-        await _count_message(container, user, request.pkg_id)
+        # A renewal is free, so that no limit ends a socket. One that nobody
+        # has signed in counts for its address, elsewhere.
+        if user is not None and request.pkg_id != _AUTHENTICATE:
+            await container.limits.spend_message(user.id)
     except RateLimited as error:
         return _refusal(error, request.pkg_id, request.req_id)
     if isinstance(request, UnreadableMessage):

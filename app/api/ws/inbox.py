@@ -25,7 +25,15 @@ class Inbox:
         wire: The socket's connection.
     """
 
-    __slots__ = ("_answer", "_changed", "_most", "_tasks", "_waiting", "_wire")
+    __slots__ = (
+        "_answer",
+        "_changed",
+        "_count",
+        "_most",
+        "_tasks",
+        "_waiting",
+        "_wire",
+    )
 
     def __init__(
         self,
@@ -36,14 +44,17 @@ class Inbox:
         self._answer = answer
         self._most = most
         self._wire = wire
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._count = 0
         self._waiting: deque[Text] | None = None
         self._changed: asyncio.Event | None = None
 
     def take(self, text: Text) -> None:
         """Have a message answered, as soon as that may be."""
         if len(self._tasks) < self._most:
-            self._tasks.add(asyncio.create_task(self._run(text)))
+            self._count += 1
+            run = self._run(text, self._count)
+            self._tasks[self._count] = asyncio.create_task(run)
             return
         if self._waiting is None:
             self._waiting = deque()
@@ -68,13 +79,13 @@ class Inbox:
             self._changed.clear()
             await self._changed.wait()
 
-    async def _run(self, text: Text) -> None:
+    async def _run(self, text: Text, number: int) -> None:
         try:
             await self._answer(text)
             while self._waiting:
                 await self._answer(self._next(self._waiting))
         finally:
-            self._tasks.discard(asyncio.current_task())
+            del self._tasks[number]
             if self._changed is not None:
                 self._changed.set()
 
