@@ -179,6 +179,8 @@ LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 
 # Role map
 ACTIONS_FILE_POLL_SECONDS: Final = 0.25
+RBAC_REMEMBERED_ROLE_SETS: Final = 1000
+"""Of so many sets of roles it is remembered what they permit."""
 
 # Audit
 AUDIT_QUEUE_MAX_SIZE: Final = 50_000

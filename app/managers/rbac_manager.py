@@ -7,11 +7,12 @@ keeps a copy: the next message on an open socket is decided by the new map.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import structlog
 
+from app.constants import RBAC_REMEMBERED_ROLE_SETS
 from app.managers.rbac_rules import (
     Catalogue,
     HttpChecks,
@@ -36,7 +37,8 @@ __all__ = ["Catalogue", "RBACManager", "Snapshot"]
 class Snapshot:
     """A map in force: what it says and where it is from.
 
-    `revision` rises by one with every map this process applies.
+    `revision` rises by one with every map this process applies; `lines` are
+    those of the sets of roles that somebody has asked for.
     """
 
     permission_map: PermissionMap
@@ -45,6 +47,9 @@ class Snapshot:
     revision: int
     ws: WsChecks
     http: HttpChecks
+    lines: dict[frozenset[str], dict[str, list[str]]] = field(
+        default_factory=dict
+    )
 
 
 class RBACManager:
@@ -148,20 +153,33 @@ class RBACManager:
         return check is not None and check.permits(user.roles)
 
     def permissions_of(self, user: UserModel) -> dict[str, list[str]]:
-        """List what the user may do, as sorted lines of the map."""
+        """List what the user may do, as sorted lines of the map.
+
+        The lists are those of everybody with these roles: do not change them.
+        """
         snapshot = self._snapshot
         if snapshot is None:
             return {"http": [], "ws": []}
+        lines = snapshot.lines.get(user.roles)
+        if lines is None:
+            lines = self._lines(snapshot, user.roles)
+            if len(snapshot.lines) < RBAC_REMEMBERED_ROLE_SETS:
+                snapshot.lines[user.roles] = lines
+        return lines
+
+    def _lines(
+        self, snapshot: Snapshot, roles: frozenset[str]
+    ) -> dict[str, list[str]]:
         http = [
             str(Permission.http(method, template))
             for template, checks in snapshot.http.items()
             for method, check in checks.items()
-            if check.permits(user.roles)
+            if check.permits(roles)
         ]
         ws = [
             str(Permission.ws(self.catalogue.ws[number]))
             for number, check in snapshot.ws.items()
-            if check.permits(user.roles)
+            if check.permits(roles)
         ]
         return {"http": sorted(http), "ws": sorted(ws)}
 
