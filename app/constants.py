@@ -65,6 +65,18 @@ STOP_MARGIN_SECONDS: Final = 3
 KEEP_ALIVE_SECONDS: Final = 75
 """More than an ingress keeps an unused connection, so that it closes first."""
 
+# Admission
+ADMISSION_SPARE_FILES: Final = 50
+"""Descriptors for logs, probes, Keycloak and whatever else."""
+ADMISSION_MAX_CLIENTS: Final = 1_000_000
+"""Where nothing else is a limit."""
+ADMISSION_MAX_REFUSED: Final = 16
+"""Clients without room that are told so at a time; others are cut off."""
+ADMISSION_LAG_SECONDS: Final = 0.5
+"""How late the event loop may be before no more sockets are opened."""
+ADMISSION_LAG_WEIGHT: Final = 0.3
+"""Of the newest look: one stall of a second and a half refuses nobody."""
+
 # Drain
 DRAIN_WAIT_SECONDS: Final = 1.0
 DRAIN_SECONDS: Final = 5.0

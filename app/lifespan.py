@@ -31,6 +31,7 @@ from app.managers.websocket_connection_manager import (
     WebSocketConnectionManager,
 )
 from app.routing import PackageRouter
+from app.server.admission import Admission
 from app.server.drain import Drain
 from app.settings import Settings
 from app.storage.audit import AuditQueue
@@ -72,6 +73,7 @@ class Container:
     keycloak: KeycloakManager
     sockets: WebSocketConnectionManager
     drain: Drain
+    admission: Admission
     sessions: SessionManager
     logout_tokens: LogoutTokens
     user_sessions: UserSessionTask
@@ -93,6 +95,7 @@ class State(TypedDict):
 
     container: Container
     drain: Drain
+    admission: Admission
 
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[State]]
@@ -115,7 +118,11 @@ def make_lifespan(
             container = _build(settings, router, rbac, stack)
             supervisor = await stack.enter_async_context(Supervisor())
             _start_tasks(container, supervisor)
-            yield {"container": container, "drain": container.drain}
+            yield {
+                "container": container,
+                "drain": container.drain,
+                "admission": container.admission,
+            }
 
     return lifespan
 
@@ -171,6 +178,7 @@ def _build(
         keycloak=keycloak,
         sockets=sockets,
         drain=Drain(settings, sockets),
+        admission=Admission(settings),
         sessions=sessions,
         logout_tokens=LogoutTokens(keys, issuer, client_id),
         user_sessions=user_sessions,
@@ -212,7 +220,13 @@ def _start_tasks(container: Container, supervisor: Supervisor) -> None:
     supervisor.start("retention", container.retention.run)
     container.pushing.start(supervisor)
     supervisor.start(
-        "loop", partial(watch_loop, LOOP_LOOK_SECONDS, LOOP_WARN_SECONDS)
+        "loop",
+        partial(
+            watch_loop,
+            LOOP_LOOK_SECONDS,
+            LOOP_WARN_SECONDS,
+            container.admission.note_lag,
+        ),
     )
     supervisor.start(
         "permissions",

@@ -27,6 +27,9 @@ its silence about what it refuses are left out. What websockets then refuses
 is a problem document too, which does not quote the header that was wrong:
 it may be a token.
 
+**Room.** `app.server.admission` tells who is refused when descriptors or CPU
+run short.
+
 **Ending.** `app.server.drain` tells how a process ends, `process` is the
 server that does it, and `worker` is what gunicorn runs.
 """
@@ -41,6 +44,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
 from app import constants as c
+from app.server.admission import raise_file_limit
 from app.server.http import HTTPProtocol
 from app.server.process import Server
 from app.server.websocket import WebSocketProtocol
@@ -95,6 +99,7 @@ def serve(
     Raises:
         SystemExit: The address is taken or the application did not start.
     """
+    raise_file_limit()
     config = uvicorn.Config(
         app,
         factory=True,

@@ -16,6 +16,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from app import constants as c
+from app.server.admission import CPU, FILES, Admission
 from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
 from app.server.websocket import WebSocketProtocol
 
@@ -57,9 +58,13 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
     def connection_made(  # type: ignore[override]  # as uvicorn has it
         self, transport: asyncio.Transport
     ) -> None:
-        """Start to wait for the first request."""
+        """Start to wait for the first request, if there is room."""
         super().connection_made(transport)
-        self._await_client()
+        surplus = self._surplus()
+        if surplus:
+            self._shed(surplus)
+        else:
+            self._await_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop to wait."""
@@ -170,8 +175,31 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
             self._ignore_upgrade(rest)
         elif self._unanswered or rest or not self._is_plain_handshake():
             self._refuse(HTTPStatus.BAD_REQUEST)
+        elif self._admission is not None and self._admission.is_late:
+            self._admission.shed(CPU)
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
         else:
             self.handle_websocket_upgrade()
+
+    @property
+    def _admission(self) -> Admission | None:
+        return self.app_state.get("admission")
+
+    def _surplus(self) -> int:
+        admission = self._admission
+        if admission is None or self.server is None:
+            return 0
+        return admission.surplus(len(self.connections), self.server[1])
+
+    def _shed(self, surplus: int) -> None:
+        """Refuse a client for whom there is no room, before he asks."""
+        if self._admission is not None:
+            self._admission.shed(FILES)
+        if surplus > c.ADMISSION_MAX_REFUSED:
+            self.transport.abort()
+            return
+        self._refusal = self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
+        self._linger_with_refusal()
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Parse a request again without its wish for another protocol.
@@ -228,7 +256,8 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
 
     def _refuse(self, status: HTTPStatus) -> None:
-        self.logger.info("Refused a request: %d %s", status, status.phrase)
+        if status is not HTTPStatus.SERVICE_UNAVAILABLE:
+            self.logger.info("Refused a request: %d %s", status, status.phrase)
         self._refusal = self._answer(status)
         if self._phase is BODY:
             self._take_back_request()
@@ -268,5 +297,7 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
         ]
+        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.append((b"retry-after", b"%d" % c.RETRY_AFTER_SECONDS))
         lines = [b"%b: %b\r\n" % header for header in headers]
         return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])

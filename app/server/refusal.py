@@ -14,6 +14,7 @@ DETAILS = {
         "Request line and headers, or trailers, are longer than "
         f"{c.MAX_HEADER_BYTES} bytes."
     ),
+    HTTPStatus.SERVICE_UNAVAILABLE: "This process has no room now; try again.",
 }
 
 

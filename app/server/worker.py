@@ -27,6 +27,7 @@ from uvicorn_worker import UvicornWorker
 
 from app import constants as c
 from app.server import uvicorn_options
+from app.server.admission import raise_file_limit
 from app.server.process import Server
 from app.settings import Settings, load_settings
 
@@ -49,6 +50,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
     """One process that serves, with our protocols and our way to end."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise_file_limit()
         self.CONFIG_KWARGS = uvicorn_options(load_settings())
         super().__init__(*args, **kwargs)
         for name in _UVICORN:

@@ -10,6 +10,7 @@ looked through everything for garbage.
 
 import asyncio
 import gc
+from collections.abc import Callable
 from time import perf_counter, process_time
 from typing import NoReturn
 
@@ -20,12 +21,15 @@ from app.utils.metrics import event_loop_lag_seconds
 logger = structlog.get_logger(__name__)
 
 
-async def watch_loop(interval: float, warn_seconds: float) -> NoReturn:
+async def watch_loop(
+    interval: float, warn_seconds: float, tell: Callable[[float], None]
+) -> NoReturn:
     """Measure the loop's lag until cancelled.
 
     Args:
         interval: Seconds between two looks.
         warn_seconds: Lag that is logged.
+        tell: Is told each lag, in seconds.
     """
     while True:
         began, cpu, collections = (
@@ -36,6 +40,7 @@ async def watch_loop(interval: float, warn_seconds: float) -> NoReturn:
         await asyncio.sleep(interval)
         lag = max(0.0, perf_counter() - began - interval)
         event_loop_lag_seconds.observe(lag)
+        tell(lag)
         if lag > warn_seconds:
             logger.warning(
                 "event loop stalled",

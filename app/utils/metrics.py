@@ -123,6 +123,12 @@ ws_close_total = Counter(
     ["code"],
 )
 
+connections_shed_total = Counter(
+    "connections_shed_total",
+    "Clients that were refused because the process is short of: files, cpu.",
+    ["short_of"],
+)
+
 ws_push_total = Counter(
     "ws_push_total",
     "Pushes that sockets were sent.",

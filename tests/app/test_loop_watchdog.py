@@ -13,6 +13,7 @@ from app.tasks.loop_watchdog import watch_loop
 
 COUNT = "event_loop_lag_seconds_count"
 Logs = list[MutableMapping[str, Any]]
+LAGS: list[float] = []
 
 
 def counted(up_to: str) -> float:
@@ -39,7 +40,7 @@ def logs() -> Iterator[Logs]:
 
 async def watched(stall_seconds: float, logs: Logs) -> Logs:
     """Stall the loop once under the watchdog's eyes; return its lines."""
-    task = asyncio.create_task(watch_loop(0.01, 0.1))
+    task = asyncio.create_task(watch_loop(0.01, 0.1, LAGS.append))
     await until_looked(2)
     time.sleep(stall_seconds)  # noqa: ASYNC251  (the stall)
     await until_looked(1)

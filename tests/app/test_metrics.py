@@ -25,6 +25,7 @@ PROMISED = {
     "audit_rows_total": {"outcome"},
     "auth_attempts_total": {"status"},
     "auth_token_validations_total": {"status"},
+    "connections_shed_total": {"short_of"},
     "db_connections_active": set(),
     "db_query_duration_seconds": {"operation"},
     "db_query_errors_total": {"operation", "error_type"},
