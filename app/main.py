@@ -134,6 +134,7 @@ def make_api(surface: Surface, **options: Any) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={
             HTTPException: _raise,
             RequestValidationError: _raise,

@@ -27,7 +27,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
@@ -38,6 +38,7 @@ from starlette.routing import (
     compile_path,
 )
 
+from app.constants import PROBES
 from app.exceptions import MethodNotAllowed, NotFound
 from app.protocols import OpenSocket
 from app.schemas.message import RequestModel, ResponseModel
@@ -53,6 +54,8 @@ from app.utils.validation import (
 
 if TYPE_CHECKING:
     from app.lifespan import Container
+
+_DOCS: Final = frozenset({"docs", "openapi.json", "asyncapi.json", "console"})
 
 Handler: TypeAlias = Callable[
     [RequestModel[Any], "Context"], Awaitable[ResponseModel]
@@ -238,16 +241,27 @@ def function_name(function: Callable[..., Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HTTPRoute:
-    """A path template and the methods it answers; None is any method."""
+    """A path template and the methods it answers; None is any method.
+
+    `public` needs no user; `limited` is counted, whoever asks.
+    """
 
     template: str
     methods: frozenset[str] | None
     public: bool
+    limited: bool
     pattern: re.Pattern[str]
 
     def allows(self, method: str) -> bool:
         """Say whether the route answers this method."""
         return self.methods is None or method in self.methods
+
+    def resource(self, path: str) -> str | None:
+        """Return what a path names by filling the template in."""
+        if _is_fixed(self.template):
+            return None
+        match = self.pattern.match(path)
+        return "/".join(match.groups()) or None if match else None
 
 
 class RouteTable:
@@ -268,11 +282,14 @@ class RouteTable:
                 template,
                 methods,
                 excluded.fullmatch(template) is not None,
+                _is_limited(template),
                 compile_path(template)[0],
             )
             for template, methods in _templates(routes).items()
         ]
-        self._fixed = {r.template: r for r in self._routes if _is_fixed(r)}
+        self._fixed = {
+            r.template: r for r in self._routes if _is_fixed(r.template)
+        }
 
     def __iter__(self) -> Iterator[HTTPRoute]:
         return iter(self._routes)
@@ -319,8 +336,12 @@ def _templates(
     return templates
 
 
-def _is_fixed(route: HTTPRoute) -> bool:
-    return "{" not in route.template
+def _is_fixed(template: str) -> bool:
+    return "{" not in template
+
+
+def _is_limited(template: str) -> bool:
+    return template not in PROBES and template.split("/")[1] not in _DOCS
 
 
 def _with_head(routes: Iterable[HTTPRoute]) -> set[str]:

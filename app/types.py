@@ -9,6 +9,9 @@ RequestId = NewType("RequestId", str)
 Token = NewType("Token", str)
 """An encoded JWT, without `Bearer `."""
 
+Header = tuple[bytes, bytes]
+"""A header of HTTP as the server has it, its name in lower case."""
+
 AuditOutcome = Literal["success", "error", "permission_denied"]
 Protocol = Literal["http", "ws"]
 """How a request came."""

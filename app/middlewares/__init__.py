@@ -44,8 +44,8 @@ def middlewares(
         ),
         Middleware(PrometheusMiddleware, routes=routes),
         Middleware(AuditMiddleware),
-        Middleware(RateLimitMiddleware),
         Middleware(ErrorsMiddleware),
+        Middleware(RateLimitMiddleware),
         *_management_port(settings),
         Middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes),
         Middleware(

@@ -1,9 +1,8 @@
 """The row of every request that a user has sent."""
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from app.lifespan import Container
@@ -27,17 +26,10 @@ class AuditMiddleware:
             await self.app(scope, receive, send)
             return
         state = scope["state"]
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
-
-        async def watched_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
-            await self.app(scope, receive, watched_send)
+            await self.app(scope, receive, send)
         finally:
             if "action" in state:
                 container: Container = state["container"]
+                status = state["answering"].final_status
                 container.audit.settle(state["action"], status)

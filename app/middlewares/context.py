@@ -3,13 +3,14 @@
 import re
 import time
 from collections.abc import Sequence
-from uuid import uuid4
+from os import urandom
 
 import structlog
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from app.constants import PROBES
+from app.middlewares.answering import Answering
 from app.types import RequestId
 from app.utils.ip import Network, client_address
 
@@ -23,7 +24,7 @@ class RequestContextMiddleware:
     """Gives each request an id, in logs and answers, and logs its end.
 
     The id is the client's `X-Request-ID` where that is up to 128 harmless
-    characters, else a new UUID. A socket has one for its whole life.
+    characters, else 32 random digits. A socket has one for its whole life.
 
     Args:
         access_log: Whether ends are logged.
@@ -48,27 +49,24 @@ class RequestContextMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        scope["state"]["request_id"] = request_id
-        address = client_address(scope, self.trusted_proxies)
-        scope["state"]["address"] = address
         started = time.perf_counter()
-        status = 0
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] in _STARTS:
-                status = int(message.get("status", 101))
-                message.setdefault("headers", [])
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
-            await send(message)
-
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, send_with_id)
-            finally:
-                if self.access_log:
-                    _log_end(scope, status, time.perf_counter() - started)
+        request_id = _request_id(scope)
+        answering = Answering(send, (b"x-request-id", request_id.encode()))
+        scope["state"] |= {
+            "request_id": request_id,
+            "address": client_address(scope, self.trusted_proxies),
+            "answering": answering,
+        }
+        bind_contextvars(request_id=request_id)
+        # A request that has waited for the one before it, on its connection,
+        # is given its context.
+        unbind_contextvars("user")
+        try:
+            await self.app(scope, receive, answering)
+        finally:
+            if self.access_log:
+                seconds = time.perf_counter() - started
+                _log_end(scope, answering.status, seconds)
 
 
 def _log_end(scope: Scope, status: int, seconds: float) -> None:
@@ -85,15 +83,8 @@ def _log_end(scope: Scope, status: int, seconds: float) -> None:
     )
 
 
-_STARTS = (
-    "http.response.start",
-    "websocket.accept",
-    "websocket.http.response.start",
-)
-
-
 def _request_id(scope: Scope) -> RequestId:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _VALID.fullmatch(value):
             return RequestId(value.decode())
-    return RequestId(str(uuid4()))
+    return RequestId(urandom(16).hex())

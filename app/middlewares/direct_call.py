@@ -104,7 +104,7 @@ class DirectCall:
         plan = Plan(route.dependant)
         self._readers = tuple(plan.readers)
         self._steps = tuple(plan.steps)
-        self._status = route.status_code or HTTPStatus.OK
+        self._status = route.status_code or HTTPStatus.OK.value
         self._encode = partial(
             serialize_response,
             field=route.response_field,

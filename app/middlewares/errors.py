@@ -5,7 +5,7 @@ from http import HTTPStatus
 import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.exceptions import (
     AppError,
@@ -38,17 +38,10 @@ class ErrorsMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
-
-        async def watched_send(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self.app(scope, receive, watched_send)
+            await self.app(scope, receive, send)
         except Exception as error:
-            if started:
+            if scope["state"]["answering"].status:
                 _count(error, scope)
                 raise
             response = problem_response(

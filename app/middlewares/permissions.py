@@ -82,7 +82,6 @@ async def _permitted_user(
 def _action(
     scope: Scope, method: str, route: HTTPRoute, user: UserModel
 ) -> Action:
-    match = route.pattern.match(scope["path"])
     return Action(
         user=user,
         protocol="http",
@@ -90,7 +89,7 @@ def _action(
         writes=method in WRITES,
         address=scope["state"]["address"],
         req_id=scope["state"]["request_id"],
-        resource="/".join(match.groups()) or None if match else None,
+        resource=route.resource(scope["path"]),
     )
 
 

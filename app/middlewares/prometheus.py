@@ -3,7 +3,7 @@
 from time import perf_counter
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.routing import RouteTable
 from app.utils.metrics import (
@@ -47,22 +47,15 @@ class PrometheusMiddleware:
             await self.app(scope, receive, send)
             return
         labels = self._resolve(scope)
-        status = 500
-
-        async def watched_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         in_progress = _in_progress[labels]
         in_progress.inc()
         started = perf_counter()
         try:
-            await self.app(scope, receive, watched_send)
+            await self.app(scope, receive, send)
         finally:
             _durations[labels].observe(perf_counter() - started)
             in_progress.dec()
+            status = scope["state"]["answering"].final_status
             _requests[(*labels, str(status))].inc()
 
     def _resolve(self, scope: Scope) -> tuple[str, str]:

@@ -34,21 +34,22 @@ def problem_response(
         "permission": getattr(error, "permission", None),
     }
     body.update({k: v for k, v in details.items() if v})
-    return Response(
+    response = Response(
         msgspec.json.encode(body),
         error.status,
         _headers(error),
         media_type=MEDIA_TYPE,
     )
+    if isinstance(error, RateLimited):
+        seconds = error.retry_after or 0
+        response.raw_headers += rate_limit_headers(error.limit, 0, seconds)
+    return response
 
 
 def _headers(error: AppError) -> dict[str, str]:
     headers = {"Cache-Control": "no-store"}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, RateLimited):
-        seconds = error.retry_after or 0
-        headers |= rate_limit_headers(error.limit, 0, seconds)
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allowed
     if isinstance(error, Unauthenticated):

@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api.ws.constants import PkgID
+from app.logging import _to_json
 from tests.fixtures.processes import SERVE, ServiceProcess, StartService
 from tests.fixtures.servers import Servers
 
@@ -241,6 +242,41 @@ async def test_lines_are_json(
     } == line
 
 
+async def test_a_line_is_about_its_own_request(
+    start_service: StartService, sign_in: SignIn
+) -> None:
+    """One that waited for another on its connection has nothing of it."""
+    token = sign_in("reader")
+    first = f"GET /me HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}"
+    both = f"{first}\r\n\r\nGET /none HTTP/1.1\r\nHost: h\r\n\r\n"
+    async with start_service(SERVE) as service, heard(service) as said:
+        host, port = service.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(both.encode())
+        for _ in range(2):
+            await reader.readuntil(b"HTTP/1.1 ")
+        writer.close()
+    lines = [json.loads(line) for line in said]
+    known = {
+        line["path"]: ("user" in line, len(line["request_id"]))
+        for line in lines
+        if line["event"] == "request" and line["path"] != "/livez"
+    }
+    assert {"/me": (True, 32), "/none": (False, 32)} == known
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["a", "\u00e9\u2028\x85", "\ud800", 2**70, ZeroDivisionError, ()],
+)
+def test_a_line_is_ascii_whatever_is_said(said: Any) -> None:
+    """No character ends a line, or means something to a terminal."""
+    event = {"event": said, "nothing": None}
+    line = _to_json(event, repr)
+    assert (True, True) == (line.isascii(), line.isprintable())
+    assert json.loads(json.dumps(event, default=repr)) == json.loads(line)
+
+
 async def test_ends_are_not_logged_where_nobody_wants_it(
     start_service: StartService,
 ) -> None:
@@ -251,7 +287,9 @@ async def test_ends_are_not_logged_where_nobody_wants_it(
         httpx.AsyncClient() as client,
     ):
         await client.get(f"{service.url}/nowhere")
-    assert [] == [line for line in said if '"event": "request"' in line]
+    assert [] == [
+        line for line in said if json.loads(line)["event"] == "request"
+    ]
     async with (
         start_service(SERVE) as service,
         heard(service) as said,

@@ -3,6 +3,8 @@
 from math import ceil
 from typing import NamedTuple
 
+from app.types import Header
+
 
 class Verdict(NamedTuple):
     """Whether a call is admitted, and how many more would be.
@@ -22,10 +24,10 @@ def whole_seconds(seconds: float, window: float) -> int:
 
 def rate_limit_headers(
     limit: int, remaining: int, reset_seconds: int
-) -> dict[str, str]:
+) -> tuple[Header, ...]:
     """Return the headers that tell a client of HTTP where it stands."""
-    return {
-        "X-RateLimit-Limit": str(limit),
-        "X-RateLimit-Remaining": str(remaining),
-        "X-RateLimit-Reset": str(reset_seconds),
-    }
+    return (
+        (b"x-ratelimit-limit", b"%d" % limit),
+        (b"x-ratelimit-remaining", b"%d" % remaining),
+        (b"x-ratelimit-reset", b"%d" % reset_seconds),
+    )
