@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.exceptions import (
     AppError,
     BadRequest,
+    DeadlineExceeded,
     InvalidInput,
     NotFound,
     PayloadTooLarge,
@@ -51,6 +52,8 @@ class ErrorsMiddleware:
 
 
 def _as_fact(error: Exception, scope: Scope) -> AppError:
+    if isinstance(error, DeadlineExceeded):
+        _count(error, scope)
     if isinstance(error, AppError):
         return error
     if isinstance(error, RequestValidationError):

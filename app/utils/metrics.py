@@ -68,7 +68,7 @@ app_info = Gauge(
 )
 app_errors_total = Counter(
     "app_errors_total",
-    "Errors that nobody foresaw.",
+    "Errors that nobody foresaw, and what was not done in time.",
     ["error_type", "handler"],
 )
 event_loop_lag_seconds = Histogram(

@@ -28,6 +28,7 @@ from app.api.ws.record import (
 )
 from app.exceptions import (
     AppError,
+    DeadlineExceeded,
     InvalidInput,
     PermissionDenied,
     RateLimited,
@@ -101,6 +102,8 @@ async def _answer(
         with Deadline(container.settings.request_timeout_seconds):
             return await _handle(container, socket, user, request, action)
     except AppError as error:
+        if isinstance(error, DeadlineExceeded):
+            _count(error, container, request.pkg_id)
         return _refusal(error, request.pkg_id, request.req_id)
     except Exception as error:
         logger.exception(
