@@ -18,6 +18,8 @@ APP := $(BIN)/python -m app
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 COMPOSE := docker compose --env-file docker/.env --file docker/compose.yaml
 ARGS ?=
+# How all tests are run; with ARGS they run in one process.
+IN_PARALLEL := --numprocesses=auto --dist=worksteal
 
 GATES := ruff-check mypy interrogate typos dead-code-scan bandit-scan \
 	import-lint deptry skjold-scan
@@ -83,7 +85,7 @@ bench: $(INSTALLED)  ## Measure the costs, into docs/performance.md (5 min)
 
 .PHONY: test
 test: $(INSTALLED)  ## Run every test against real servers (ARGS="-k …")
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
 
 .PHONY: test-migrations
 test-migrations: $(INSTALLED)  ## Try each migration up and down

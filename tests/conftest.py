@@ -3,6 +3,7 @@
 import structlog
 
 pytest_plugins = [
+    "tests.fixtures.progress",
     "tests.fixtures.servers",
     "tests.fixtures.database",
     "tests.fixtures.tokens",

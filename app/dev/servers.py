@@ -7,7 +7,13 @@ stops them (see `app.dev.locks`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+)
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -43,6 +49,7 @@ class DevServers:
         config: Ports and the data folder.
         environment: Names the servers that are there already.
         progress: Is told what each server is doing.
+        kinds: Which of the three are of interest.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class DevServers:
         config: DevConfig,
         environment: Mapping[str, str],
         progress: Progress,
+        kinds: Collection[type[EmbeddedServer]] = tuple(_CONFIGURED_BY),
     ) -> None:
         self._folder = config.data_dir
         self._environment = environment
@@ -57,11 +65,12 @@ class DevServers:
         self.postgres: Postgres | None = None
         self.valkey: Valkey | None = None
         self.keycloak: Keycloak | None = None
-        if not _is_configured(Postgres, environment):
+        mine = {k for k in kinds if not is_configured(k, environment)}
+        if Postgres in mine:
             self.postgres = Postgres(self._folder, config.db_port, progress)
-        if not _is_configured(Valkey, environment):
+        if Valkey in mine:
             self.valkey = Valkey(self._folder, config.redis_port, progress)
-        if not _is_configured(Keycloak, environment):
+        if Keycloak in mine:
             self.keycloak = Keycloak(
                 self._folder, config.keycloak_port, progress, config.port
             )
@@ -74,7 +83,7 @@ class DevServers:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The service's settings for all three servers."""
+        """The service's settings for these servers."""
         given = {
             name: value
             for name, value in self._environment.items()
@@ -153,7 +162,8 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def _is_configured(
+def is_configured(
     kind: type[EmbeddedServer], environment: Mapping[str, str]
 ) -> bool:
+    """Say whether the environment names a server of this kind."""
     return any(environment.get(name) for name in _CONFIGURED_BY[kind])

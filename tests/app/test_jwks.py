@@ -152,7 +152,7 @@ async def test_generations_count_changes(
         Answer(200, b'{"keys": ' + b"[" * 100_000),
         Answer(200, GOOD + b" " * JWKS_MAX_BYTES),
     ],
-    ids=lambda answer: f"{answer.status}-{answer.body[:40]!r}",
+    ids=lambda answer: f"{answer.status}-{answer.body[:27]!r}",
 )
 async def test_bad_answers_replace_nothing(
     issuer: Issuer, keys: JWKSCache, answer: Answer

@@ -8,6 +8,7 @@ import pytest
 
 from app.api.ws.constants import PkgID, RSPCode
 from tests.fixtures.proxy import Proxy
+from tests.fixtures.realm import Realm
 from tests.fixtures.servers import Servers
 from tests.fixtures.service import MakeService, Service
 from tests.fixtures.sockets import ask, open_socket
@@ -27,61 +28,12 @@ def wire(servers: Servers) -> Iterator[Proxy]:
 
 @pytest.fixture
 def wired(
-    make_service: MakeService, servers: Servers, wire: Proxy
+    make_service: MakeService, realm: Realm, wire: Proxy
 ) -> Iterator[Service]:
     """A service that reaches Keycloak over that wire."""
-    issuer = f"{servers.keycloak_base_url}/realms/{servers.realm}"
-    with make_service(
-        keycloak_base_url=wire.url, keycloak_issuer=issuer
-    ) as service:
+    settings = {**realm.settings, "keycloak_issuer": realm.url}
+    with make_service(**settings, keycloak_base_url=wire.url) as service:
         yield service
-
-
-@pytest.fixture
-def new_key(servers: Servers) -> Iterator[Callable[[], None]]:
-    """A function that makes Keycloak sign with a new key from now on."""
-    made: list[str] = []
-    realm = f"{servers.keycloak_base_url}/admin/realms/{servers.realm}"
-    with httpx.Client(headers=_admin(servers)) as admin:
-
-        def make() -> None:
-            answer = admin.post(
-                f"{realm}/components",
-                json={
-                    "name": "new key",
-                    "providerId": "rsa-generated",
-                    "providerType": "org.keycloak.keys.KeyProvider",
-                    "config": {"priority": ["1000"], "algorithm": ["RS256"]},
-                },
-            )
-            answer.raise_for_status()
-            made.append(answer.headers["location"])
-
-        yield make
-        for location in made:
-            admin.delete(location).raise_for_status()
-
-
-def _admin(servers: Servers) -> dict[str, str]:
-    answer = httpx.post(
-        f"{servers.keycloak_base_url}/realms/master"
-        "/protocol/openid-connect/token",
-        data={
-            "grant_type": "password",
-            "client_id": "admin-cli",
-            "username": servers.keycloak_admin_user,
-            "password": servers.keycloak_admin_password,
-        },
-    )
-    token = answer.raise_for_status().json()["access_token"]
-    return {"Authorization": f"Bearer {token}"}
-
-
-async def _sign_in(service: Service) -> str:
-    credentials = {"username": "reader", "password": "reader"}
-    async with httpx.AsyncClient(base_url=service.url) as client:
-        answer = await client.post("/auth/login", json=credentials)
-    return str(answer.json()["access_token"])
 
 
 async def _status(service: Service, token: str) -> int:
@@ -92,18 +44,14 @@ async def _status(service: Service, token: str) -> int:
 
 
 async def test_keycloak_away_and_back_with_a_new_key(
-    wired: Service,
-    wire: Proxy,
-    service: Service,
-    sign_in: SignIn,
-    new_key: Callable[[], None],
+    wired: Service, wire: Proxy, realm: Realm
 ) -> None:
     """Signed-in users go on; once it is back its new key is picked up."""
-    known = sign_in("reader")
+    known = realm.sign_in("reader")["access_token"]
     async with open_socket(wired, known) as socket:
         wire.stop()
-        new_key()
-        unknown = await _sign_in(service)
+        realm.renew_key()
+        unknown = realm.sign_in("reader")["access_token"]
         assert 200 == await _status(wired, known)
         until = time.monotonic() + SECONDS
         while 503 != await _status(wired, unknown):
