@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 async def get_container(request: Request) -> "Container":
     """Return what the process holds."""
-    container: Container = request.state.container
+    container: Container = request.scope["state"]["container"]
     return container
 
 
@@ -39,7 +39,7 @@ async def get_identity_provider(container: ContainerDep) -> IdentityProvider:
 
 async def get_session(request: Request) -> UnitOfWork:
     """Return the request's unit of work, which is opened before the route."""
-    session: UnitOfWork = request.state.session
+    session: UnitOfWork = request.scope["state"]["session"]
     return session
 
 

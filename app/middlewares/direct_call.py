@@ -100,7 +100,8 @@ class DirectCall:
     """
 
     def __init__(self, route: APIRoute) -> None:
-        self.route = route
+        self._route = route
+        self._is_fixed = not route.param_convertors
         plan = Plan(route.dependant)
         self._readers = tuple(plan.readers)
         self._steps = tuple(plan.steps)
@@ -123,7 +124,15 @@ class DirectCall:
         Raises:
             Invalid: One of them is missing or wrong.
         """
+        request.scope.update(self._found(request.scope))
         return [request, *(read(request) for read in self._readers)]
+
+    def _found(self, scope: Scope) -> Scope:
+        """Return what the framework adds to the scope of its route."""
+        if not self._is_fixed:
+            return self._route.matches(scope)[1]
+        route = self._route
+        return {"endpoint": route.endpoint, "route": route, "path_params": {}}
 
     async def answer(self, values: list[Any], send: Send) -> None:
         """Call the endpoint with what was read, and send its answer."""
@@ -191,7 +200,6 @@ class DirectCallMiddleware:
             template = scope["state"]["route"].template
             call = self._calls.get((scope["method"], template))
         if call is not None:
-            scope.update(call.route.matches(scope)[1])
             try:
                 values = call.read(Request(scope, receive, send))
             except Invalid:

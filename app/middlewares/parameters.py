@@ -5,7 +5,16 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+)
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -93,9 +102,11 @@ def _has_one_value(field: FieldInfo) -> bool:
 
 
 def _is_one_value(annotation: Any) -> bool:
-    origin = get_origin(annotation)
-    if origin in (Union, UnionType):
-        return all(map(_is_one_value, get_args(annotation)))
+    origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return True
+    if origin is Annotated:
+        return _is_one_value(parts[0])
+    if origin in (Union, UnionType):
+        return all(map(_is_one_value, parts))
     return isinstance(annotation, type) and issubclass(annotation, _ONE_VALUE)

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from app.main import collect_surface
+from app.middlewares import parameters
 from app.middlewares.direct_call import DirectCallMiddleware, is_direct
 from app.middlewares.direct_route import endpoints
 from app.routing import RouteTable
@@ -36,6 +37,7 @@ class Flat(BaseModel):
     limit: int = 20
     since: float | None = Field(default=None, alias="from")
     colour: Colour | None = None
+    word: Annotated[str, Field(max_length=3)] | None = None
 
 
 class Loose(BaseModel):
@@ -213,7 +215,7 @@ async def _ask(app: Any, target: str) -> Said:
 @pytest.mark.parametrize(
     "target",
     [
-        *("/flat", "/flat?", "/flat?limit=3&from=1.5&colour=red"),
+        *("/flat", "/flat?", "/flat?limit=3&from=1.5&colour=red&word=a"),
         *("/loose?name=a&other=1&none=", "/loose?name=%C3%A9+%00"),
         *("/path/1/a/b?word=x", "/path/7/a%2Fb?many=1&many=2&word=x&word=y"),
         *("/shared", "/shared?limit=2", "/list", "/own"),
@@ -232,6 +234,19 @@ async def test_a_valid_request_is_answered_the_same(target: str) -> None:
     assert 0 == framework.requests
     assert await _ask(framework, target) == answer
     assert answer[0] < 400
+
+
+def test_flat_models_are_read_without_the_framework(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of our own lists are: FastAPI takes 25 us to read one."""
+    monkeypatch.delattr(parameters, "request_params_to_args")
+    request = Request({"type": "http", "query_string": b"", "headers": []})
+    surface = collect_surface()
+    for operation in (("GET", "/authors"), ("GET", "/audit-logs")):
+        route = endpoints(surface.endpoints)[operation]
+        [(_, read)] = parameters.readers(route.dependant)
+        assert 20 in vars(read(request)).values()
 
 
 @pytest.mark.parametrize(
