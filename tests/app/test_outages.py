@@ -79,9 +79,7 @@ async def test_postgres_away_and_back(
     """It is 503 and reply 8 meanwhile, liveness is not asked, and heals."""
     proxy = Proxy(servers.database_url)
     proxy.start()
-    name = servers.database_url.rpartition("@")
-    url = f"{name[0]}@{proxy.url.removeprefix('http://')}/"
-    url += servers.database_url.rpartition("/")[2]
+    url = proxy.via(servers.database_url)
     headers = {"Authorization": f"Bearer {sign_in('reader')}"}
     with make_service(database_url=url) as service:
         async with (

@@ -33,8 +33,7 @@ def wire(servers: Servers) -> Iterator[Proxy]:
 
 def wired_url(servers: Servers, wire: Proxy) -> str:
     """Return Valkey's URL over that wire."""
-    name, at, _ = servers.redis_url.rpartition("@")
-    return f"{name}{at}{wire.url.removeprefix('http://')}/{DATABASE}"
+    return f"{wire.via(servers.redis_url)}/{DATABASE}"
 
 
 class BlackHole:
@@ -161,6 +160,28 @@ async def test_a_slow_redis(
     assert time.monotonic() - began < 0.5
     await admin.client_unpause()
     await limiter.close()
+
+
+async def test_a_debit_whose_answer_is_lost(
+    make_redis: MakeRedis, servers: Servers, wire: Proxy, key: str
+) -> None:
+    """It is not sent again: Redis has counted one call, and not two."""
+    redis = make_redis()
+    cut = make_redis(redis_url=wired_url(servers, wire))
+    limiter, other = RateLimiter(Gate(cut, SECONDS)), RateLimiter(Gate(redis))
+    assert 1 == await admitted(limiter, f"{key}:before", 1)
+    wire.swallow_answers()
+    call = asyncio.create_task(limiter.check_rate_limit(key, **LIMIT))
+    async with asyncio.timeout(SECONDS):
+        while not await redis.client.exists(f"gatehouse:limit:{key}"):
+            pass
+    wire.stop()
+    wire.start()
+    assert (await call).is_allowed
+    assert not limiter._gate.is_open
+    assert 69 == await admitted(other, key, 100)
+    for mine in (limiter, other):
+        await mine.close()
 
 
 async def test_away_and_back(
