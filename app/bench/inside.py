@@ -110,9 +110,10 @@ class Stalls:
 async def _longest_turn(
     watcher: Load, happen: Callable[[], Awaitable[None]]
 ) -> _Turn:
-    watching = asyncio.create_task(ask(watcher))
-    await happen()
-    turn: _Turn = (await watching)["data"]
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(ask(watcher))
+        await happen()
+    turn: _Turn = watching.result()["data"]
     return turn
 
 

@@ -60,8 +60,8 @@ class Proxy:
                 self._ask(reader, there[1], writer),
                 self._answer(there[0], writer),
             )
-        except OSError:
-            pass  # who asked finds the connection closed
+        except (OSError, asyncio.CancelledError):
+            pass  # it ends; who asked finds the connection closed
         finally:
             writer.close()
 

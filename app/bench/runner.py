@@ -28,8 +28,8 @@ class Plan:
     `repeats` bounds the repetitions of disturbed runs, of all rows together;
     `sockets` is how many are open at first and after each step, and
     `messages` how many they are then asked. `quiet_seconds` is how long
-    nobody says anything, `watch_seconds` how long an event loop is watched,
-    `steady_seconds` how long 200 users speak as users do.
+    nobody says anything when all are open, `watch_seconds` how long an event
+    loop is watched, `steady_seconds` how long 200 users speak as users do.
     """
 
     seconds: float
@@ -54,7 +54,7 @@ FULL: Final = Plan(
     processes=3,
     sockets=(100, 1000, 10_000),
     messages=15_000,
-    quiet_seconds=12,
+    quiet_seconds=20,
     watch_seconds=1,
     steady_seconds=12,
 )

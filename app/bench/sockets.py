@@ -1,6 +1,7 @@
 """What a socket costs as sockets grow, and what stops the event loop then."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +19,8 @@ from app.bench.wire import Script
 from app.constants import WS_MAX_CONNECTIONS_PER_USER
 
 _KIB: Final = 1024
-_SETTLE_SECONDS: Final = 0.5
+_LEAST: Final = 0.5
+"""Seconds in which new sockets are let in, and that are watched at least."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class _Step:
     """A server with so many sockets: its memory, and its CPU for messages.
 
     `memory` is in bytes, before any of the last sockets has said anything;
-    `costs` are microseconds for a message, one for each round.
+    `quiet` is the part of a core that is used while nobody says anything;
+    `costs` are microseconds for a message without that, one for each round.
     """
 
     sockets: int
     memory: int
+    quiet: float
     costs: list[float]
 
     @property
@@ -53,9 +57,8 @@ async def measure_sockets(runner: Runner) -> list[Row]:
             for n in steps
         ]
         spoken = target.memory_bytes
-        quiet = await _quiet(runner, target)
         stalls = await Stalls(runner, target, load).measure()
-    return [*_growth(taken, spoken), quiet, *stalls]
+    return [*_growth(taken, spoken), *stalls]
 
 
 def _growth(steps: Sequence[_Step], spoken: int) -> list[Row]:
@@ -68,6 +71,7 @@ def _growth(steps: Sequence[_Step], spoken: int) -> list[Row]:
     ]
     between = f"from {first.sockets:,} to {last.sockets:,}"
     costs = ", ".join(f"{s.cost:.0f}{spread(s.costs)}" for s in steps)
+    quiet = ", ".join(f"{s.quiet:.3f}" for s in steps)
     return [
         Row(
             "memory of an idle signed-in socket",
@@ -86,6 +90,12 @@ def _growth(steps: Sequence[_Step], spoken: int) -> list[Row]:
             must=NOISE,
             note=f"{costs} us",
         ),
+        Row(
+            "CPU of an idle signed-in socket",
+            last.quiet / last.sockets * MICROSECONDS,
+            "us a second",
+            note=f"{quiet} core for all of them and the process itself",
+        ),
     ]
 
 
@@ -94,9 +104,10 @@ async def _step(
 ) -> _Step:
     plan = runner.plan
     await load.open(target.port, scripts)
-    await asyncio.sleep(_SETTLE_SECONDS)
-    memory = target.memory_bytes
     sockets, at_once = len(load.connections), plan.connections
+    part = sockets / plan.sockets[-1]
+    quiet = await _quiet(target, max(_LEAST, part * plan.quiet_seconds))
+    memory = target.memory_bytes
     await load.ask_in_turn(max(sockets, plan.messages // 3), at_once)
     runs = [
         await runner.run(
@@ -104,21 +115,19 @@ async def _step(
         )
         for _ in range(plan.rounds)
     ]
-    return _Step(sockets, memory, [run.cost for run in runs])
+    costs = [
+        (run.usage.server - quiet * run.usage.seconds) / len(run.waits)
+        for run in runs
+    ]
+    return _Step(sockets, memory, quiet, [c * MICROSECONDS for c in costs])
 
 
-async def _quiet(runner: Runner, target: Target) -> Row:
-    """Tell what sockets cost that say nothing, the process's own included."""
-    sockets, seconds = runner.plan.sockets[-1], runner.plan.quiet_seconds
-    before = target.cpu_seconds
+async def _quiet(target: Target, seconds: float) -> float:
+    """Tell what part of a core is used while nobody says anything."""
+    await asyncio.sleep(_LEAST)
+    before, began = target.cpu_seconds, time.perf_counter()
     await asyncio.sleep(seconds)
-    used = (target.cpu_seconds - before) / seconds
-    return Row(
-        "CPU of an idle signed-in socket",
-        used / sockets * MICROSECONDS,
-        "us a second",
-        note=f"{used:.3f} core for {sockets:,}: pings, leases, looks",
-    )
+    return (target.cpu_seconds - before) / (time.perf_counter() - began)
 
 
 def _scripts(crowd: Crowd, count: int) -> list[Script]:

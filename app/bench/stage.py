@@ -45,6 +45,8 @@ UNREACHED: Final = {
     "WS_MESSAGE_RATE_LIMIT": str(RATE_LIMIT_MAX),
 }
 """Limits that are kept as ever, and that no load comes near."""
+_AT_ONCE: Final = {"DRAIN_WAIT_SECONDS": "0", "DRAIN_SECONDS": "0"}
+"""How a server ends, when nobody is there any more."""
 KEPT: Final = {
     "RATE_LIMIT_PER_MINUTE": str(RATE_LIMIT_PER_MINUTE),
     "RATE_LIMIT_BURST": str(RATE_LIMIT_BURST),
@@ -146,6 +148,7 @@ async def staged(environment: Mapping[str, str]) -> AsyncIterator[Stage]:
             environment={
                 **environment,
                 **UNREACHED,
+                **_AT_ONCE,
                 "DATABASE_URL": url.render_as_string(hide_password=False),
                 "KEYCLOAK_BASE_URL": keycloak.url,
                 "KEYCLOAK_ISSUER": settings.issuer,

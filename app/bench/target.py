@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -99,9 +99,7 @@ async def started(
             await _wait_until_started(target, log)
             yield target
         finally:
-            child.terminate()
-            await asyncio.to_thread(child.join, SHUTDOWN_TIMEOUT_SECONDS)
-            child.kill()
+            await asyncio.to_thread(_stop, process)
             child.join()
 
 
@@ -143,6 +141,16 @@ def _serve(
         make_app(settings), backlog=4096, **uvicorn_options(settings)
     )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _stop(process: psutil.Process) -> None:
+    """End a process, also when who forked it is gone."""
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
+        try:
+            process.wait(SHUTDOWN_TIMEOUT_SECONDS)
+        except psutil.TimeoutExpired:
+            process.kill()
 
 
 async def _wait_until_started(target: Target, log: Path) -> None:

@@ -7,19 +7,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 from websockets.frames import Frame, Opcode
 
 from app.bench import report as pages
 from app.bench.cpu import Usage
 from app.bench.load import Load, WrongAnswer, loaded
+from app.bench.proxy import KeycloakProxy, RedisProxy
 from app.bench.rows import RATES, Row
 from app.bench.runner import Plan, Run, Runner
 from app.bench.stage import staged
 from app.bench.suite import Report, measure_all
-from app.bench.target import Target
 from app.bench.wire import Script, frame, frame_end, response_end
+from app.dev.config import LOOPBACK
 from tests.fixtures.servers import Servers
 
 TINY = Plan(
@@ -67,7 +67,8 @@ async def test_disturbed_run_is_repeated_and_counted() -> None:
 
     stage: Any = SimpleNamespace(ports=frozenset())
     runner = Runner(stage, replace(TINY, repeats=3))
-    runner_usage = (await runner.run(Target(0, psutil.Process()), busy)).usage
+    idle = SimpleNamespace(cpu_seconds=0.0)
+    runner_usage = (await runner.run(idle, busy)).usage
     assert len(calls) == 1 + 3 == 1 + runner.repeated
     assert (runner_usage.is_disturbed, runner.disturbed) == (True, 1)
 
@@ -100,6 +101,46 @@ def test_response_ends_where_its_body_ends() -> None:
     assert [0, 0] == [response_end(data[:n]) for n in (20, len(data) - 1)]
 
 
+def test_commands_of_redis_are_counted() -> None:
+    """A script is one command, and so is each of a pipeline."""
+    proxy = RedisProxy(LOOPBACK, 0)
+    ping = b"*1\r\n$4\r\nPING\r\n"
+    script = b"*4\r\n$7\r\nEVALSHA\r\n$3\r\nabc\r\n$1\r\n0\r\n$2\r\n*1\r\n"
+    proxy.see(ping + ping)
+    proxy.see(script)
+    assert proxy.asked == 3
+
+
+def test_keys_are_answered_and_counted() -> None:
+    """Keys are the bench's to tell; what is asked by a task is not counted."""
+    proxy = KeycloakProxy(LOOPBACK, 0, b'{"keys":[]}')
+    path = b"/realms/gatehouse/protocol/openid-connect"
+    keys = proxy.see(b"GET " + path + b"/certs HTTP/1.1\r\n\r\n")
+    assert proxy.see(b"POST " + path + b"/token HTTP/1.1\r\n\r\n") is None
+    assert keys is not None
+    assert (proxy.asked, response_end(keys)) == (1, len(keys))
+    assert keys.endswith(b'{"keys":[]}')
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 9])
+async def test_questions_are_asked_in_turn(at_once: int) -> None:
+    """Each connection is asked as often as every other, and no more."""
+
+    async def answer(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while await reader.read(1):
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, LOOPBACK, 0)
+    port = server.sockets[0].getsockname()[1]
+    script = Script(b"", (b"?",), response_end, b"HTTP/1.1 200")
+    async with server, loaded(port, [script] * 3) as load:
+        assert len(await load.ask_in_turn(9, at_once)) == 9
+        assert len(await load.pace(100, 0.1)) == 10
+
+
 async def test_wrong_answer_ends_a_run() -> None:
     """Errors are never counted as answers, and nothing waits for ever."""
 
@@ -110,7 +151,7 @@ async def test_wrong_answer_ends_a_run() -> None:
         writer.write(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")
         writer.close()
 
-    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    server = await asyncio.start_server(refuse, LOOPBACK, 0)
     port = server.sockets[0].getsockname()[1]
     script = Script(b"", (b"?",), response_end, b"HTTP/1.1 200")
     async with server, loaded(port, [script]) as load:
