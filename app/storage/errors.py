@@ -87,8 +87,11 @@ def translate(error: Exception) -> AppError | None:
         fact = _of_driver(_driver_error(error))
         if fact is None and error.connection_invalidated:
             fact = _away
-    elif isinstance(error, _DRIVER_ERRORS):
+    elif isinstance(error, asyncpg.PostgresError):
         fact = _of_driver(error)
+    elif isinstance(error, asyncpg.InterfaceError):
+        # Of no statement: a connection that ended as soon as it was made.
+        fact = _of_driver(error) or _away
     elif isinstance(error, PoolTimeoutError):
         fact = _busy
     elif isinstance(error, TimeoutError):

@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError, RedisError
 from app import constants as c
 from app.exceptions import Unavailable
 from app.settings import Settings
+from app.storage.redis_connection import with_plain_errors
 from app.storage.redis_metrics import ObservedCommand, ObservedRedis
 from app.utils.metrics import redis_errors_total
 
@@ -35,7 +36,8 @@ class RRedis:
     def __init__(
         self, settings: Settings, db: int, *, hurried: bool = False
     ) -> None:
-        self.client = _client(settings, db, _HURRIED if hurried else {})
+        overrides = _HURRIED if hurried else {}
+        self.client = with_plain_errors(_client(settings, db, overrides))
 
     @property
     def connections_in_use(self) -> int:

@@ -288,6 +288,23 @@ async def test_connection_ended_under_a_statement_is_unavailable(
     assert await count(database, "Ada") == 0
 
 
+async def test_connection_that_ends_as_it_is_made_is_unavailable(
+    database_settings: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server may go at any moment, also between two steps of ours."""
+    connect = engine.connect
+
+    async def connect_too_late(**arguments: Any) -> Any:
+        connection = await connect(**arguments)
+        connection.terminate()
+        return connection
+
+    monkeypatch.setattr(engine, "connect", connect_too_late)
+    async with opened(database_settings) as database:
+        attempt = run(database, text("SELECT 1"))
+        assert (await raised_by(attempt))[0] is Unavailable
+
+
 @pytest.mark.parametrize(
     ("statement", "values", "expected"),
     [

@@ -1,0 +1,46 @@
+"""Connections to Redis that break as the client expects it.
+
+uvloop has a word of its own, RuntimeError, for a connection that was reset
+and is written to. The client takes it for a mistake and not for a server that
+is away; here it becomes what every other lost connection is.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from redis.asyncio import Connection, Redis, SSLConnection
+from redis.exceptions import ConnectionError as ConnectionLost
+
+
+class _PlainConnection(Connection):
+    """A connection without TLS."""
+
+    async def send_packed_command(
+        self,
+        command: bytes | str | Iterable[bytes],
+        check_health: bool = True,
+    ) -> None:
+        """Send a command.
+
+        Raises:
+            ConnectionLost: It cannot be sent.
+        """
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise ConnectionLost(str(error)) from error
+
+
+class _TLSConnection(_PlainConnection, SSLConnection):
+    """A connection with TLS."""
+
+
+def with_plain_errors(client: Redis) -> Redis:
+    """Return the client, which has no connection yet, with such ones."""
+    pool: Any = client.connection_pool
+    pool.connection_class = (
+        _TLSConnection
+        if issubclass(pool.connection_class, SSLConnection)
+        else _PlainConnection
+    )
+    return client
