@@ -87,6 +87,11 @@ bench: $(INSTALLED)  ## Measure the costs, into docs/performance.md (5 min)
 test: $(INSTALLED)  ## Run every test against real servers (ARGS="-k …")
 	@exec $(BIN)/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
 
+.PHONY: soak
+soak: $(INSTALLED)  ## Break everything at random (SECONDS=600 SEED=7)
+	@SOAK_SECONDS=$(or $(SECONDS),60) SOAK_SEED=$(SEED) exec \
+	  $(BIN)/python -m pytest -qs tests/app/test_journal.py
+
 .PHONY: test-migrations
 test-migrations: $(INSTALLED)  ## Try each migration up and down
 	@$(call with-database,test-migrations)

@@ -85,7 +85,7 @@ async def test_made_up_requests_add_no_series(
     process: ServiceProcess, as_user: AsUser
 ) -> None:
     """10,000 random paths, methods and messages are counted as unknown."""
-    chance = random.Random(1)  # noqa: S311  (the same each time)
+    chance = random.Random(1)
     headers = as_user("reader")
     paths = [made_up(chance) for _ in range(MANY)]
     share = MANY // len(METHODS) + 1

@@ -18,7 +18,7 @@ async def _lose_it(servers: Servers, fault: str) -> list[object]:
     """Return what a command finds after a fault, and the one after it."""
     wire = Proxy(servers.redis_url)
     wire.start()
-    url = wire.over(servers.redis_url)
+    url = wire.via(servers.redis_url)
     settings = redis_settings(servers, redis_url=url)
     redis = RRedis(settings, DATABASE, hurried=True)
     found: list[object] = []
