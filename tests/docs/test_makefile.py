@@ -18,7 +18,8 @@ TARGETS = {
     "ws-handlers", "routes",
     "permissions", "migrate", "migration", "rollback",
     "migration-history", "migration-current", "migration-stamp",
-    "soak", "test-migrations", "requirements", "docs", "hooks", "clean", "help",
+    "soak", "test-migrations", "requirements", "docs", "hooks", "clean",
+    "help",
 }  # fmt: skip
 MENTION = re.compile(r"(?:^|`)make ([a-z][a-z-]*)", re.MULTILINE)
 PASSWORD = re.compile(r"^\w+_PASSWORD=(.*)$", re.MULTILINE)
