@@ -36,7 +36,8 @@ async def measure_redis(runner: Runner) -> Row:
         idle = redis.asked - before
         await load.pace(rate, part * seconds)
         before = redis.asked
-        answers = len(await load.pace(PER_SECOND, seconds))
+        with runner.watched(target):
+            answers = len(await load.pace(PER_SECOND, seconds))
         busy = redis.asked - before
     return Row(
         "Redis operations per message, steady",

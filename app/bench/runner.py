@@ -178,6 +178,13 @@ class Runner:
             ]
         )
 
+    @contextmanager
+    def watched(self, target: Measured) -> Iterator[None]:
+        """Note whether what is not repeated was disturbed."""
+        with Meter(target, self.stage.ports) as meter:
+            yield
+        self.usages.append(meter.usage)
+
     async def _once(self, target: Measured, load: Load) -> Run:
         with _no_garbage_collection(), Meter(target, self.stage.ports) as m:
             waits = await load()

@@ -57,7 +57,8 @@ async def measure_sockets(runner: Runner) -> list[Row]:
             for n in steps
         ]
         spoken = target.memory_bytes
-        stalls = await Stalls(runner, target, load).measure()
+        with runner.watched(target):
+            stalls = await Stalls(runner, target, load).measure()
     return [*_growth(taken, spoken), *stalls]
 
 

@@ -82,13 +82,16 @@ def _allow_files(count: int) -> None:
 
 async def _measured(runner: Runner) -> AsyncIterator[Row]:
     """Measure one thing after the other, and mark what was disturbed."""
-    disturbed = 0
-    async for row in _all_rows(runner):
-        yield replace(row, disturbed=runner.disturbed > disturbed)
-        disturbed = runner.disturbed
+    before = 0
+    async for rows in _all_rows(runner):
+        disturbed = runner.disturbed > before
+        before = runner.disturbed
+        for row in rows:
+            yield replace(row, disturbed=disturbed)
 
 
-async def _all_rows(runner: Runner) -> AsyncIterator[Row]:
+async def _all_rows(runner: Runner) -> AsyncIterator[list[Row]]:
+    """Return together what is measured together."""
     async with AsyncExitStack() as stack:
         targets = (
             stack.enter_async_context(runner.stage.target(make))
@@ -97,17 +100,15 @@ async def _all_rows(runner: Runner) -> AsyncIterator[Row]:
         servers = Servers(*await asyncio.gather(*targets))
         measure = Measure(runner, servers)
         for rate in RATES:
-            yield await measure.rate(rate)
-        for row in await measure_broadcast(runner, servers):
-            yield row
-        yield measure.keycloak()
-        yield await measure.latency()
-        yield await measure.growing_lists()
-        yield await measure_audit(runner, servers.service)
-    yield await measure_redis(runner)
-    yield await measure_processes(runner)
-    for row in await measure_sockets(runner):
-        yield row
+            yield [await measure.rate(rate)]
+        yield await measure_broadcast(runner, servers)
+        yield [measure.keycloak()]
+        yield [await measure.latency()]
+        yield [await measure.growing_lists()]
+        yield [await measure_audit(runner, servers.service)]
+    yield [await measure_redis(runner)]
+    yield [await measure_processes(runner)]
+    yield await measure_sockets(runner)
 
 
 def _describe(runner: Runner) -> str:
