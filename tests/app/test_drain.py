@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api.ws.constants import PkgID
+from tests.fixtures.locks import locked_authors, until_waiting
 from tests.fixtures.processes import (
     GUNICORN,
     SERVE,
@@ -39,24 +40,6 @@ async def database(servers: Servers) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(servers.database_url)
     yield connection
     await connection.close()
-
-
-@asynccontextmanager
-async def locked_authors(
-    database: asyncpg.Connection,
-) -> AsyncIterator[None]:
-    """A block during which nobody can write an author."""
-    async with database.transaction():
-        await database.execute("LOCK TABLE author IN SHARE MODE")
-        yield
-
-
-async def until_waiting(database: asyncpg.Connection, writers: int) -> None:
-    """Wait until so many writes wait for the lock."""
-    query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    async with asyncio.timeout(2):
-        while await database.fetchval(query) != writers:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
