@@ -12,8 +12,7 @@ import json
 import logging
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +22,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from app.settings import Settings
 from app.utils.scrub import scrub
 
+_encoder = msgspec.json.Encoder(enc_hook=repr)
 _QUIET: Final = ("httpx", "httpcore", "watchfiles", "alembic")
 
 
@@ -43,10 +43,7 @@ def configure_logging(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _AddPod(settings.pod_name or socket.gethostname()),
+        _Describe(settings.pod_name or socket.gethostname()),
     ]
     render = _rendering(settings.log_format)
     structlog.configure(
@@ -58,16 +55,19 @@ def configure_logging(settings: Settings) -> None:
     _hear_libraries(level, shared, render)
 
 
-class _AddPod:
-    """Adds the pod's name."""
+class _Describe:
+    """Adds who says something, how urgent it is, when, and on which pod."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, pod: str) -> None:
+        self._pod = pod
 
     def __call__(
-        self, _: WrappedLogger, __: str, event: EventDict
+        self, logger: WrappedLogger, level: str, event: EventDict
     ) -> EventDict:
-        event["pod"] = self._name
+        event["logger"] = event.get("_record", logger).name
+        event["level"] = level
+        event["timestamp"] = datetime.now(UTC).isoformat()[:-6] + "Z"
+        event["pod"] = self._pod
         return event
 
 
@@ -76,8 +76,7 @@ def _rendering(style: str) -> list[Processor]:
     if style == "json":
         return [
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(_to_json),
-            _scrub_line,
+            _render_line,
         ]
     console = structlog.dev.ConsoleRenderer(
         colors=sys.stdout.isatty(),
@@ -86,17 +85,23 @@ def _rendering(style: str) -> list[Processor]:
     return [console, _scrub_line]
 
 
-def _to_json(event: EventDict, default: Callable[[Any], Any]) -> str:
+def _render_line(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return scrub(to_json(event))
+
+
+def to_json(event: EventDict) -> str:
     """Return one line of ASCII.
 
     The standard library, which takes eight times as long, is left what has to
     be escaped, or has no place in JSON.
     """
-    with suppress(msgspec.MsgspecError, OverflowError, UnicodeEncodeError):
-        line = msgspec.json.encode(event, enc_hook=default)
-        if line.isascii():
-            return line.decode("ascii")
-    return json.dumps(event, default=default)
+    try:
+        line = _encoder.encode(event)
+    except (msgspec.MsgspecError, OverflowError, UnicodeEncodeError):
+        line = b"\xff"
+    if line.isascii():
+        return line.decode("ascii")
+    return json.dumps(event, default=repr)
 
 
 def _scrub_line(_: WrappedLogger, __: str, line: EventDict | str) -> str:

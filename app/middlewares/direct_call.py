@@ -20,7 +20,8 @@ from typing import Any, Final, NamedTuple, cast
 
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, serialize_response
+from fastapi.exceptions import ResponseValidationError
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -106,16 +107,16 @@ class DirectCall:
         self._readers = tuple(plan.readers)
         self._steps = tuple(plan.steps)
         self._status = route.status_code or HTTPStatus.OK.value
+        field: Any = route.response_field
+        self._validate = partial(field.validate, loc=("response",))
         self._encode = partial(
-            serialize_response,
-            field=route.response_field,
+            field.serialize_json,
             include=route.response_model_include,
             exclude=route.response_model_exclude,
             by_alias=route.response_model_by_alias,
             exclude_unset=route.response_model_exclude_unset,
             exclude_defaults=route.response_model_exclude_defaults,
             exclude_none=route.response_model_exclude_none,
-            dump_json=True,
         )
 
     def read(self, request: Request) -> list[Any]:
@@ -127,13 +128,6 @@ class DirectCall:
         request.scope.update(self._found(request.scope))
         return [request, *(read(request) for read in self._readers)]
 
-    def _found(self, scope: Scope) -> Scope:
-        """Return what the framework adds to the scope of its route."""
-        if not self._is_fixed:
-            return self._route.matches(scope)[1]
-        route = self._route
-        return {"endpoint": route.endpoint, "route": route, "path_params": {}}
-
     async def answer(self, values: list[Any], send: Send) -> None:
         """Call the endpoint with what was read, and send its answer."""
         for function, places in self._steps:
@@ -144,11 +138,24 @@ class DirectCall:
             request = values[_REQUEST]
             await answer(request.scope, request.receive, send)
             return
-        body = await self._encode(response_content=answer)
+        body = self._encode(self._validated(answer))
         length = (b"content-length", b"%d" % len(body))
         start = {"type": "http.response.start", "status": self._status}
         await send({**start, "headers": [length, _JSON]})
         await send({"type": "http.response.body", "body": body})
+
+    def _validated(self, answer: Any) -> Any:
+        value, errors = self._validate(answer)
+        if errors:
+            raise ResponseValidationError(errors=errors, body=answer)
+        return value
+
+    def _found(self, scope: Scope) -> Scope:
+        """Return what the framework adds to the scope of its route."""
+        if not self._is_fixed:
+            return self._route.matches(scope)[1]
+        route = self._route
+        return {"endpoint": route.endpoint, "route": route, "path_params": {}}
 
 
 def is_direct(route: APIRoute) -> bool:

@@ -47,7 +47,7 @@ class UnitOfWorkMiddleware:
         container: Container = state["container"]
         action: Action | None = state.get("action")
         key = None
-        if action is not None:
+        if action is not None and action.writes:
             key, receive = await read_write_key(action, scope, receive)
         async with container.database.unit_of_work() as session:
             recorder = Recorder(session, action, key)
@@ -97,8 +97,9 @@ class _HeldAnswer:
 
     async def _complete(self, start: Message) -> None:
         headers = list(start["headers"])
-        if self._action is not None and self._action.resource is None:
-            self._action.resource = _created(headers)
+        action = self._action
+        if action is not None and action.writes and action.resource is None:
+            action.resource = _created(headers)
         await self._recorder.complete(
             Answer(start["status"], self._body, headers)
         )

@@ -19,14 +19,14 @@ async def read_write_key(
     """Return the key of a write, and from where its body can be read.
 
     The body is read here, because a repetition is one only if its body is
-    the first's. A request without a key is left alone.
+    the first's. A write without a key is left alone.
 
     Raises:
         InvalidInput: The header is there, and no key.
         BadRequest: The client left before its body was complete.
     """
     values = [v for name, v in scope["headers"] if name == _HEADER]
-    if not values or not action.writes:
+    if not values:
         return None, receive
     name = _parse(values)
     body = await _read(receive)

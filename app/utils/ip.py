@@ -35,12 +35,10 @@ def client_address(scope: Scope, trusted: Sequence[Network]) -> str | None:
         trusted: Proxies whose `X-Forwarded-For` is believed.
     """
     peer = scope["client"][0] if scope.get("client") else ""
-    address = _parse(peer.partition("%")[0])
-    if address is None:
-        return None
-    if _is_trusted(address, trusted):
-        address = _behind(address, _forwarded(scope), trusted)
-    return str(address)
+    address, text = _known(peer)
+    if address is None or not _is_trusted(address, trusted):
+        return text
+    return str(_behind(address, _forwarded(scope), trusted))
 
 
 @lru_cache(maxsize=4096)
@@ -83,6 +81,13 @@ def _forwarded(scope: Scope) -> Iterable[str]:
     ]
     entries = ",".join(values).split(",") if values else []
     return (entry.strip(" \t") for entry in reversed(entries))
+
+
+@lru_cache(maxsize=4096)
+def _known(peer: str) -> tuple[Address | None, str | None]:
+    """Return the address of a peer, and how it is written."""
+    address = _parse(peer.partition("%")[0])
+    return address, None if address is None else str(address)
 
 
 @lru_cache(maxsize=4096)

@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api.ws.constants import PkgID
-from app.logging import _to_json
+from app.logging import to_json
 from tests.fixtures.processes import SERVE, ServiceProcess, StartService
 from tests.fixtures.servers import Servers
 
@@ -272,7 +272,7 @@ async def test_a_line_is_about_its_own_request(
 def test_a_line_is_ascii_whatever_is_said(said: Any) -> None:
     """No character ends a line, or means something to a terminal."""
     event = {"event": said, "nothing": None}
-    line = _to_json(event, repr)
+    line = to_json(event)
     assert (True, True) == (line.isascii(), line.isprintable())
     assert json.loads(json.dumps(event, default=repr)) == json.loads(line)
 
