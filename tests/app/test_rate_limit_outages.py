@@ -175,8 +175,8 @@ async def test_a_debit_whose_answer_is_lost(
     async with asyncio.timeout(SECONDS):
         while not await redis.client.exists(f"gatehouse:limit:{key}"):
             pass
-    wire.stop()
-    wire.start()
+    wire.reset()
+    wire.release()
     assert (await call).is_allowed
     assert not limiter._gate.is_open
     assert 69 == await admitted(other, key, 100)

@@ -1,6 +1,7 @@
 """The limiter, as several pods that share the real Valkey."""
 
 import asyncio
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Coroutine
@@ -108,6 +109,7 @@ async def test_redis_forgets_its_scripts(
     await make_redis().client.script_flush()
     verdict = await pod.check_rate_limit(key, **LIMIT)
     assert (True, 69) == verdict[:2]
+    assert pod._gate.is_open
 
 
 async def test_redis_forgets_everything(
@@ -120,6 +122,18 @@ async def test_redis_forgets_everything(
     await make_redis().client.flushdb()
     fresh = make_limiter()
     calls = [fresh.check_rate_limit(key, **LIMIT) for _ in range(100)]
+    assert 70 == await admitted(*calls)
+
+
+async def test_clocks_of_pods_may_differ(
+    make_limiter: MakeLimiter, key: str
+) -> None:
+    """What is in a window is decided by the clock of Redis alone."""
+    pods = [
+        make_limiter(clock=lambda skew=skew: time.monotonic() + skew)
+        for skew in (-60, 0, 60)
+    ]
+    calls = [pods[i % 3].check_rate_limit(key, **LIMIT) for i in range(300)]
     assert 70 == await admitted(*calls)
 
 
