@@ -6,12 +6,41 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import psutil
 
 from tests.fixtures.processes import GUNICORN, ServiceProcess, started
 
 _END_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A process, what stops it, and the task that reads what it says."""
+
+    service: ServiceProcess
+    stack: AsyncExitStack
+    reading: asyncio.Task[None]
+
+    async def end(self, number: signal.Signals) -> int:
+        """Signal it, all of it if it is killed; return its status."""
+        process = self.service.process
+        if number == signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            self.service.signal(number)
+        async with asyncio.timeout(_END_SECONDS):
+            await self.reading
+            status = await process.wait()
+        await self.stack.aclose()
+        return status
+
+    async def close(self) -> None:
+        """Kill it if it is still there."""
+        self.reading.cancel()
+        await asyncio.gather(self.reading, return_exceptions=True)
+        await self.stack.aclose()
 
 
 class Pod:
@@ -30,10 +59,8 @@ class Pod:
         self._urls = urls
         self._number = number
         self._environment = environment
-        self._stack = AsyncExitStack()
         self._turn = asyncio.Lock()
-        self._service: ServiceProcess | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._running: list[_Running] = []
 
     @property
     def exceptions(self) -> list[str]:
@@ -45,17 +72,19 @@ class Pod:
         ]
 
     async def start(self) -> None:
-        """Start the process, and wait until it is ready.
+        """Start a process, and send clients to it when it is ready.
 
         Raises:
             AssertionError: It has ended.
         """
-        self._service = await self._stack.enter_async_context(
+        stack = AsyncExitStack()
+        service = await stack.enter_async_context(
             started(GUNICORN, self._environment)
         )
-        self._urls[self._number] = self._service.url
-        self._reading = asyncio.create_task(self._read(self._service))
-        await self._service.until_ready(200)
+        reading = asyncio.create_task(self._read(service))
+        self._running.append(_Running(service, stack, reading))
+        await service.until_ready(200)
+        self._urls[self._number] = service.url
 
     async def fail(self, kind: str, seconds: float) -> None:
         """End the process in some way, and start another some time later."""
@@ -70,30 +99,18 @@ class Pod:
     async def settled(self) -> None:
         """Return when it is ready, also after a fault."""
         async with self._turn:
-            assert self._service is not None
-            await self._service.until_ready(200)
+            await self._running[0].service.until_ready(200)
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Signal the process, all of it if it is killed; return its status."""
-        assert self._service is not None
-        assert self._reading is not None
-        process = self._service.process
-        if number == signal.SIGKILL:
-            os.killpg(process.pid, number)
-        else:
-            self._service.signal(number)
-        async with asyncio.timeout(_END_SECONDS):
-            await self._reading
-            status = await process.wait()
-        await self._stack.aclose()
+        """End the oldest process by a signal, and return its status."""
+        status = await self._running[0].end(number)
+        del self._running[0]
         return status
 
     async def close(self) -> None:
         """Kill what is left."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
-        await self._stack.aclose()
+        for running in self._running:
+            await running.close()
 
     async def _read(self, service: ServiceProcess) -> None:
         assert service.process.stdout is not None
@@ -101,7 +118,6 @@ class Pod:
             self.lines.append(line.decode().rstrip())
 
     def _kill_worker(self) -> None:
-        assert self._service is not None
-        master = psutil.Process(self._service.process.pid)
+        master = psutil.Process(self._running[0].service.process.pid)
         for worker in master.children():
             worker.kill()

@@ -8,7 +8,7 @@ pushes come without a gap that was not reported.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tests.soak.journal import (
     CUT,
@@ -125,6 +125,10 @@ def check_looks(journal: Journal) -> Iterator[str]:
 
 def check_sequences(journal: Journal) -> Iterator[str]:
     """Find gaps that were not reported, repetitions and wrong order."""
+    numbers = {
+        write.change: (write.who, number)
+        for number, write in enumerate(journal.writes)
+    }
     for receiver in journal.receivers:
         at: Position | None = None
         for entry in receiver.entries:
@@ -134,7 +138,7 @@ def check_sequences(journal: Journal) -> Iterator[str]:
         end = journal.end
         if end is None or at is None or not _reaches(at, end):
             yield f"{receiver.name}: stopped at {at}, before {end}"
-        yield from _check_order(receiver, journal.writes)
+        yield from _check_order(receiver, numbers)
 
 
 def _follow(at: Position | None, entry: Entry) -> Iterator[str]:
@@ -159,22 +163,23 @@ def _reaches(at: Position, end: Position) -> bool:
     return at.epoch == end.epoch and at.seq >= end.seq
 
 
-def _check_order(receiver: Receiver, writes: Sequence[Write]) -> Iterator[str]:
+def _check_order(
+    receiver: Receiver, numbers: Mapping[Change, tuple[str, int]]
+) -> Iterator[str]:
     """Find changes of one client that are told in another order."""
-    numbers = {write.change: (write.who, n) for n, write in enumerate(writes)}
     latest: dict[str, int] = {}
     for entry in receiver.entries:
         if not isinstance(entry, Pushed):
             if not (isinstance(entry, Subscribed) and entry.recovered):
                 latest.clear()
             continue
-        who, number = numbers.get(entry.change, (None, 0))
-        if who is None:
+        if entry.change not in numbers:
             yield f"{receiver.name}: a push of nothing: {entry}"
-        elif number < latest.get(who, -1):
+            continue
+        who, number = numbers[entry.change]
+        if number < latest.get(who, -1):
             yield f"{receiver.name}: out of order: {entry}"
-        else:
-            latest[who] = number
+        latest[who] = number
 
 
 def check_events(journal: Journal, outbox: int) -> Iterator[str]:
