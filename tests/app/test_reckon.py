@@ -168,6 +168,12 @@ SPOILT: dict[str, tuple[Spoil, list[str]]] = {
         asked(Exchange("ada", "z", 0, 1008)),
         ["not answered"],
     ),
+    "a receiver that is sent away": (
+        lambda journal, _: journal.receivers[0].closed.extend(
+            [1012, CUT, 4508]
+        ),
+        ["closed with 4508"],
+    ),
     "an answer to nothing": (
         lambda journal, _: journal.strays.append("x"),
         ["nobody asked for"],

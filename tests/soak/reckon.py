@@ -26,6 +26,8 @@ from tests.soak.journal import (
 
 ASK_AGAIN = frozenset({CUT, 1012})
 """Codes with which a socket may close while a request waits."""
+COME_AGAIN = ASK_AGAIN | {"SUBSCRIBE 8", "SUBSCRIBE 9"}
+"""Why a receiver may have to: its replay needs a Redis that is away."""
 ROWS = dict[tuple[Noun, int], str]
 
 
@@ -104,6 +106,9 @@ def check_answers(journal: Journal) -> Iterator[str]:
         if any(answer != write.answers[0] for answer in write.answers):
             yield f"answered differently: {write}"
     yield from (f"nobody asked for: {stray}" for stray in journal.strays)
+    for receiver in journal.receivers:
+        for code in set(receiver.closed) - COME_AGAIN:
+            yield f"{receiver.name}: closed with {code}"
 
 
 def check_audit(
