@@ -263,6 +263,8 @@ MANAGEMENT_PATHS: Final = PROBES - {"/health"}
 """Those that are not on the client port where there is a `MANAGEMENT_PORT`."""
 
 # Background tasks
+GC_YOUNG_OBJECTS: Final = 10_000
+"""How many objects are made before the young ones are looked through."""
 TASK_ERROR_BACKOFF_SECONDS: Final = 1.0
 HEALTH_CHECK_TIMEOUT_SECONDS: Final = 1.0
 HEALTH_CACHE_SECONDS: Final = 1.0

@@ -46,6 +46,8 @@ from app.tasks.pushing import Pushing
 from app.tasks.retention import Retention
 from app.tasks.sign_out import sign_out
 from app.tasks.supervisor import Supervisor
+from app.utils.deadline import Deadlines
+from app.utils.garbage import lasting_objects
 from app.utils.health import Check, Health
 from app.utils.jwks import JWKSCache
 from app.utils.logout_token import LogoutTokens
@@ -71,6 +73,7 @@ class Container:
     keys: JWKSCache
     auth: AuthBackend
     keycloak: KeycloakManager
+    deadlines: Deadlines
     sockets: WebSocketConnectionManager
     drain: Drain
     admission: Admission
@@ -118,6 +121,7 @@ def make_lifespan(
             container = _build(settings, router, rbac, stack)
             supervisor = await stack.enter_async_context(Supervisor())
             _start_tasks(container, supervisor)
+            stack.enter_context(lasting_objects())
             yield {
                 "container": container,
                 "drain": container.drain,
@@ -176,6 +180,7 @@ def _build(
             keys, issuer, client_id, has_ended=sessions.has_ended
         ),
         keycloak=keycloak,
+        deadlines=Deadlines(settings.request_timeout_seconds),
         sockets=sockets,
         drain=Drain(settings, sockets),
         admission=Admission(settings),

@@ -48,9 +48,7 @@ def middlewares(
         Middleware(RateLimitMiddleware),
         *_management_port(settings),
         Middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes),
-        Middleware(
-            DeadlineMiddleware, seconds=settings.request_timeout_seconds
-        ),
+        Middleware(DeadlineMiddleware),
         Middleware(PermAuthHTTPMiddleware, routes=routes),
         Middleware(UnitOfWorkMiddleware),
         Middleware(DirectCallMiddleware, routes=endpoints),

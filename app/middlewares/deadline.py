@@ -1,20 +1,18 @@
 """How long a request may take."""
 
+from typing import TYPE_CHECKING
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.utils.deadline import Deadline
+if TYPE_CHECKING:
+    from app.lifespan import Container
 
 
 class DeadlineMiddleware:
-    """Ends a request that takes too long, its body's arrival included.
+    """Ends a request that takes too long, its body's arrival included."""
 
-    Args:
-        seconds: The deadline.
-    """
-
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.seconds = seconds
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send
@@ -27,5 +25,6 @@ class DeadlineMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        with Deadline(self.seconds):
+        container: Container = scope["state"]["container"]
+        with container.deadlines.begin():
             await self.app(scope, receive, send)

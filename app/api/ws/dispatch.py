@@ -39,7 +39,6 @@ from app.routing import Context, Package, Socket
 from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.user import ANONYMOUS, UserModel
 from app.storage.audit import Action
-from app.utils.deadline import Deadline
 from app.utils.metrics import app_errors_total
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ async def _answer(
     if isinstance(request, UnreadableMessage):
         return _refusal(request, request.pkg_id, request.req_id)
     try:
-        with Deadline(container.settings.request_timeout_seconds):
+        with container.deadlines.begin():
             return await _handle(container, socket, user, request, action)
     except AppError as error:
         if isinstance(error, DeadlineExceeded):
