@@ -21,6 +21,7 @@ from tests.soak.journal import (
     Subscribed,
     Tables,
 )
+from tests.soak.readers import Reader
 from tests.soak.receivers import ReceivingClient
 from tests.soak.stage import Stage
 from tests.soak.writers import HttpWriter, SocketWriter, Writer
@@ -39,6 +40,7 @@ class Crowd:
 
     http_writers: int = 5
     socket_writers: int = 5
+    readers: int = 2
     receivers: int = 12
     pause_seconds: float = 0.2
     life_seconds: float | None = 15
@@ -54,23 +56,26 @@ async def run(
     ]
     async with _running(receivers):
         await _until(lambda: all(r.is_there for r in receivers))
-        writing = [
-            asyncio.create_task(writer.run())
-            for writer in _writers(stage, seed, crowd)
+        asking = [
+            asyncio.create_task(client.run())
+            for client in _askers(stage, seed, crowd)
         ]
         await faults
         stage.over.set()
-        await _finish(writing)
+        await _finish(asking)
         with suppress(TimeoutError):  # which the reckoning will tell
             await _mark_the_end(stage, seed)
     return receivers
 
 
-def _writers(stage: Stage, seed: int, crowd: Crowd) -> list[Writer]:
-    kinds: list[type[Writer]] = [HttpWriter] * crowd.http_writers
-    kinds += [SocketWriter] * crowd.socket_writers
+def _askers(stage: Stage, seed: int, crowd: Crowd) -> list[Writer | Reader]:
+    kinds: list[type[HttpWriter | SocketWriter | Reader]] = [
+        *[HttpWriter] * crowd.http_writers,
+        *[SocketWriter] * crowd.socket_writers,
+        *[Reader] * crowd.readers,
+    ]
     return [
-        kind(f"writer {number}", seed, stage, crowd.pause_seconds)
+        kind(f"client {number}", seed, stage, crowd.pause_seconds)
         for number, kind in enumerate(kinds)
     ]
 
@@ -89,12 +94,12 @@ async def _running(
         _raise_first(ends)
 
 
-async def _finish(writing: Sequence[asyncio.Task[None]]) -> None:
-    """Let writers end what they have begun, for as long as may be."""
-    await asyncio.wait(writing, timeout=SETTLE_SECONDS)
-    for task in writing:
+async def _finish(asking: Sequence[asyncio.Task[None]]) -> None:
+    """Let clients end what they have begun, for as long as may be."""
+    await asyncio.wait(asking, timeout=SETTLE_SECONDS)
+    for task in asking:
         task.cancel()
-    _raise_first(await asyncio.gather(*writing, return_exceptions=True))
+    _raise_first(await asyncio.gather(*asking, return_exceptions=True))
 
 
 def _raise_first(results: Sequence[BaseException | None]) -> None:
