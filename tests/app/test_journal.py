@@ -98,7 +98,7 @@ async def _is_admitted(
 
 
 @pytest.mark.usefixtures("freed")
-@pytest.mark.timeout(SECONDS + 180)
+@pytest.mark.timeout(SECONDS + 280)
 async def test_nothing_is_lost_or_doubled(
     servers: Servers, sign_in: SignIn
 ) -> None:

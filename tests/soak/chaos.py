@@ -32,7 +32,11 @@ class Chaos:
         self._servers = servers
 
     async def run(self, schedule: Sequence[Fault], seconds: float) -> None:
-        """Make every fault when it is due; return when all is well again."""
+        """Make every fault when it is due; return when all is well again.
+
+        Where a pod takes long to start, what was due then is late, and left
+        out when the time is up.
+        """
         began = asyncio.get_running_loop().time()
         lanes = groupby(
             sorted(schedule, key=attrgetter("target", "at")),
@@ -41,13 +45,17 @@ class Chaos:
         async with asyncio.TaskGroup() as group:
             group.create_task(asyncio.sleep(seconds))
             for _, faults in lanes:
-                group.create_task(self._run_lane(list(faults), began))
+                group.create_task(self._run_lane(list(faults), began, seconds))
         for pod in self._pods.values():
             await pod.settled()
 
-    async def _run_lane(self, faults: Sequence[Fault], began: float) -> None:
+    async def _run_lane(
+        self, faults: Sequence[Fault], began: float, seconds: float
+    ) -> None:
         for fault in faults:
             now = asyncio.get_running_loop().time() - began
+            if now > seconds:
+                return
             await asyncio.sleep(fault.at - now)
             await self._make(fault)
 
