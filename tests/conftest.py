@@ -1,6 +1,10 @@
 """Fixtures of every test: the real servers, and the service on them."""
 
+from functools import cache
+
+import httpx
 import structlog
+from httpx._transports import default as transports
 
 pytest_plugins = [
     "tests.fixtures.progress",
@@ -22,3 +26,7 @@ structlog.configure(
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
 )
+
+# Each of the thousand clients of a run would read the trusted certificates
+# anew, which takes twenty times as long as all the rest of making it.
+vars(transports)["create_ssl_context"] = cache(httpx.create_ssl_context)

@@ -159,15 +159,14 @@ async def test_what_was_read_is_answered(
             await until_waiting(database, 1)
             service.signal(number)
             await service.until_ready(503)
-
+            await late.send(
+                json.dumps(request(PkgID.CREATE_AUTHOR, {"name": "Late"}))
+            )
             assert (503, "2") == await refused(service)
             answer = await client.get("/health")
             assert ("draining", "close") == (
                 answer.json()["process"],
                 answer.headers["connection"],
-            )
-            await late.send(
-                json.dumps(request(PkgID.CREATE_AUTHOR, {"name": "Late"}))
             )
             assert [] == (await farewell(late))[0]
         ((reply,), _) = await farewell(busy)

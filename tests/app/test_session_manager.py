@@ -173,7 +173,7 @@ async def test_more_facts_than_a_batch_are_heard(
     async with process().running() as teller, process().running() as hearer:
         teller.end(*facts)
         await until_true(lambda: len(hearer._ended) == len(facts))
-        assert teller.all_published
+        await until_true(lambda: teller.all_published)
 
 
 async def test_redis_keeps_no_more_than_is_needed(
