@@ -14,11 +14,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from app.api.ws.constants import CloseCode, PkgID, RSPCode
-from tests.fixtures.limits import DATABASE, MakeRedis, forget_counts
+from app.storage.redis import RRedis
+from tests.fixtures.limits import forget_counts
 from tests.fixtures.processes import ServiceProcess, StartService
 from tests.fixtures.pushes import next_names
 from tests.fixtures.servers import Servers
-from tests.fixtures.service import AsUser
+from tests.fixtures.service import AsUser, Service
 from tests.fixtures.sockets import ask, next_reply, request
 
 SignIn = Callable[[str], str]
@@ -29,7 +30,6 @@ LIMITED = {
     "RATE_LIMIT_ENABLED": "true",
     "RATE_LIMIT_PER_MINUTE": "60000",
     "WS_MESSAGE_RATE_LIMIT": str(LIMIT),
-    "MAIN_REDIS_DB": str(DATABASE),
 }
 ROUNDS = 5
 ROWS = 1000
@@ -44,8 +44,11 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 @pytest.fixture(autouse=True)
-async def _nothing_counted(make_redis: MakeRedis) -> None:
-    await forget_counts(make_redis())
+async def _nothing_counted(service: Service) -> None:
+    # In the Redis of all services: whoever pushes an event pushes it there.
+    redis = RRedis(service.settings, service.settings.main_redis_db)
+    await forget_counts(redis)
+    await redis.close()
 
 
 @pytest.fixture

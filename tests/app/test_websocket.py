@@ -206,6 +206,7 @@ async def test_a_bad_renewal_changes_nothing(
         ("[]", 2, (None, None)),
         (b"\x00\x01", 2, (None, None)),
         ("[" * 30_000, 2, (None, None)),
+        ('{"data": ' + "[" * 30_000, 2, (None, None)),
         ('{"pkg_id": 12}', 2, (12, None)),
         ('{"pkg_id": 12, "req_id": "x", "data": {}}', 2, (12, None)),
         ('{"pkg_id": true, "req_id": "{id}", "data": {}}', 2, (None, "{id}")),
