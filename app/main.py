@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from app import __version__
-from app.api.ws.consumers.web import websocket_routes
+from app.api.ws.consumers.web import serve_socket
 from app.lifespan import make_lifespan
 from app.logging import configure_logging
 from app.managers.rbac_manager import Catalogue, RBACManager
@@ -144,7 +144,6 @@ def make_api(surface: Surface, **options: Any) -> FastAPI:
     # Not include_router, whose routers in routers cost each request more than
     # all of our own middlewares.
     api.router.routes.extend(surface.endpoints)
-    api.router.routes.extend(websocket_routes)
     api.router.middleware_stack = DirectRouteMiddleware(
         api.router.app, api.router
     )
@@ -178,7 +177,9 @@ def create_app(
     return make_api(
         surface,
         lifespan=make_lifespan(settings, surface.packages, rbac),
-        middleware=middlewares(settings, surface.routes, surface.endpoints),
+        middleware=middlewares(
+            settings, surface.routes, surface.endpoints, serve_socket
+        ),
     )
 
 

@@ -46,6 +46,9 @@ class Wire(Protocol):
     def write(self, frame: bytes) -> None:
         """Send a frame, if the socket is open."""
 
+    def write_soon(self, frame: bytes) -> None:
+        """Send a frame as `write` does, but together with others."""
+
     def cut(self, code: int, reason: str) -> None:
         """Close now; what the client does not read in time is dropped."""
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from app.middlewares.audit import AuditMiddleware
 from app.middlewares.body_limit import BodyLimitMiddleware
@@ -21,7 +22,10 @@ from app.settings import Settings
 
 
 def middlewares(
-    settings: Settings, routes: RouteTable, endpoints: Sequence[BaseRoute]
+    settings: Settings,
+    routes: RouteTable,
+    endpoints: Sequence[BaseRoute],
+    sockets: ASGIApp,
 ) -> list[Middleware]:
     """Return the chain; its order is part of its meaning.
 
@@ -35,10 +39,12 @@ def middlewares(
         settings: The process's settings.
         routes: The table of all routes.
         endpoints: The framework's routes.
+        sockets: Serves sockets, which go no further than the first.
     """
     return [
         Middleware(
             RequestContextMiddleware,
+            sockets=sockets,
             access_log=settings.access_log_enabled,
             trusted_proxies=settings.trusted_proxies,
         ),

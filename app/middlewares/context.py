@@ -27,6 +27,7 @@ class RequestContextMiddleware:
     characters, else 32 random digits. A socket has one for its whole life.
 
     Args:
+        sockets: Where sockets go on; what is for HTTP costs them nothing.
         access_log: Whether ends are logged.
         trusted_proxies: Who may say where a request came from.
     """
@@ -35,10 +36,12 @@ class RequestContextMiddleware:
         self,
         app: ASGIApp,
         *,
+        sockets: ASGIApp,
         access_log: bool,
         trusted_proxies: Sequence[Network],
     ) -> None:
         self.app = app
+        self.sockets = sockets
         self.trusted_proxies = trusted_proxies
         self.access_log = access_log
 
@@ -61,8 +64,9 @@ class RequestContextMiddleware:
         # A request that has waited for the one before it, on its connection,
         # is given its context.
         unbind_contextvars("user")
+        app = self.app if scope["type"] == "http" else self.sockets
         try:
-            await self.app(scope, receive, answering)
+            await app(scope, receive, answering)
         finally:
             if self.access_log:
                 seconds = time.perf_counter() - started

@@ -2,7 +2,7 @@
 
 `scope["extensions"]["gatehouse.frames"]` is a `FrameWire`: an application
 writes ready frames to it, and sees how much of them is still here. ASGI's
-`send` makes a frame for each socket and waits for its client. Frames of one
+`send` makes a frame for each socket and waits for its client. Replies of one
 turn of the event loop go out together, which is one call of the system where
 a client has asked for several things at once.
 
@@ -74,6 +74,13 @@ class FrameWire:
 
     def write(self, frame: bytes) -> None:
         """Send a frame, if the socket is open."""
+        if self._frames:
+            self.write_soon(frame)
+        elif self.is_open:
+            self._protocol.transport.write(frame)
+
+    def write_soon(self, frame: bytes) -> None:
+        """Send a frame with the others of this turn of the event loop."""
         if not self._frames:
             self._protocol.loop.call_soon(self._flush)
         self._frames.append(frame)

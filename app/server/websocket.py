@@ -19,6 +19,7 @@ from websockets.server import ServerProtocol
 
 from app.constants import FRAMES_EXTENSION
 from app.server.frames import FrameWire
+from app.server.mailbox import Mailbox
 from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
 
 
@@ -93,6 +94,7 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
             max_size=self.config.ws_max_size,
             logger=self.logger,
         )
+        self.queue = Mailbox()  # type: ignore[assignment]  # does all that is asked of it
         self.stalled_since: float | None = None
         self._take: Callable[[str | None], None] | None = None
 
@@ -106,9 +108,12 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
     def hand_over_to(self, take: Callable[[str | None], None]) -> None:
         """Call this with each message from now on, None if it is binary.
 
-        What is queued already is still `receive`d.
+        What is queued already is still `receive`d. What the handshake said
+        is let go: it is long, and has a token in it.
         """
         self._take = take
+        vars(self).pop("request", None)
+        vars(self).pop("response", None)
 
     def send_receive_event_to_app(self) -> None:
         """Give a message to whoever takes it, or queue it."""

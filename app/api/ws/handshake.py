@@ -1,19 +1,58 @@
 """What a socket's handshake says: its origin, its token, its refusal."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
-from starlette.types import Send
+from starlette.types import Scope, Send
 
 from app.auth import bearer_token
 from app.constants import WS_SUBPROTOCOL, WS_TOKEN_SUBPROTOCOL_PREFIX
-from app.exceptions import AppError, OriginDenied
+from app.exceptions import (
+    AppError,
+    NotFound,
+    OriginDenied,
+    Unauthenticated,
+)
 from app.types import Token
 from app.utils.problems import problem_response
 
+if TYPE_CHECKING:
+    from app.lifespan import Container
+
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+async def find_token(container: "Container", scope: Scope) -> Token | None:
+    """Return the token of a handshake that may go on.
+
+    One that brings no token, or something that is none, is counted as its
+    address' own.
+
+    Raises:
+        NotFound: There are no sockets on this port.
+        RateLimited: Too many have come from this address.
+        OriginDenied: It comes from a page of another site.
+        Unauthenticated: It brings something that is no bearer token.
+    """
+    settings, limits = container.settings, container.limits
+    address: str | None = scope["state"]["address"]
+    if scope["server"][1] == settings.management_port:
+        raise NotFound("There is nothing at this path")
+    connection = HTTPConnection(scope)
+    check_origin(connection.headers, settings.ws_allowed_origins)
+    limits.refuse_exhausted(address)
+    enabled = settings.ws_query_token_enabled
+    try:
+        token = handshake_token(connection, query_enabled=enabled)
+    except Unauthenticated:
+        await limits.spend_address(address)
+        raise
+    if token is None:
+        await limits.spend_address(address)
+    return token
 
 
 def check_origin(headers: Headers, allowed: Iterable[str]) -> None:

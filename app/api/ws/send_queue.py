@@ -68,6 +68,10 @@ class SendQueue:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
+    def write_soon(self, frame: bytes) -> None:
+        """Send a frame, if the socket is open."""
+        self.write(frame)
+
     def cut(self, code: int, reason: str) -> None:
         """Close now; what the client has not read is dropped."""
         if not self.is_open:

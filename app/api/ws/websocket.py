@@ -27,22 +27,19 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import structlog
-from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.ws.constants import CloseCode, RSPCode
 from app.api.ws.envelope import encode
 from app.api.ws.handshake import (
     accepted_subprotocol,
-    check_origin,
     deny,
-    handshake_token,
+    find_token,
 )
 from app.api.ws.inbox import Inbox, Text
 from app.api.ws.send_queue import wire_of
 from app.exceptions import (
     AppError,
-    NotFound,
     RateLimited,
     Unauthenticated,
     Unavailable,
@@ -50,7 +47,6 @@ from app.exceptions import (
 from app.managers.outlet import Outlet
 from app.schemas.message import ResponseModel
 from app.schemas.user import UserModel
-from app.types import Token
 from app.utils import metrics
 from app.utils.frames import text_frame
 from app.utils.metrics import Children
@@ -71,7 +67,7 @@ class PackageAuthWebSocketEndpoint(ABC):
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.connection = HTTPConnection(scope)
+        self._scope = scope
         self.container: Container = scope["state"]["container"]
         self.user: UserModel | None = None
         self.address: str | None = scope["state"]["address"]
@@ -200,54 +196,33 @@ class PackageAuthWebSocketEndpoint(ABC):
             await self._inbox.settled()
 
     async def _shake_hands(self) -> bool:
-        settings = self.container.settings
+        scope = self._scope
         try:
-            self._refuse_on_management_port()
-            check_origin(self.connection.headers, settings.ws_allowed_origins)
-            token = await self._find_token()
+            token = await find_token(self.container, scope)
             if token is not None:
                 await self.sign_in(token)
             self._refuse_while_draining()
         except AppError as error:
             limited = isinstance(error, RateLimited)
             (_rejected_by_limit if limited else _rejected).inc()
-            request_id = self.connection.state.request_id
-            await deny(self._send, error, request_id)
+            await deny(self._send, error, scope["state"]["request_id"])
             return False
         self.container.sockets.add(self)
-        offered = self.connection.scope["subprotocols"]
         await self._send(
             {
                 "type": "websocket.accept",
-                "subprotocol": accepted_subprotocol(offered),
+                "subprotocol": accepted_subprotocol(scope["subprotocols"]),
             }
         )
         _accepted.inc()
+        # They are long, and have a token in them.
+        scope.update(headers=[], subprotocols=[], query_string=b"")
         return True
-
-    def _refuse_on_management_port(self) -> None:
-        _, port = self.connection.scope["server"]
-        if port == self.container.settings.management_port:
-            raise NotFound("There is nothing at this path")
 
     def _refuse_while_draining(self) -> None:
         if self.container.drain.draining:
             message = "This process is about to end; connect again"
             raise Unavailable(message)
-
-    async def _find_token(self) -> Token | None:
-        """Return the handshake's token; one without is the address' own."""
-        limits = self.container.limits
-        limits.refuse_exhausted(self.address)
-        enabled = self.container.settings.ws_query_token_enabled
-        try:
-            token = handshake_token(self.connection, query_enabled=enabled)
-        except Unauthenticated:
-            await limits.spend_address(self.address)
-            raise
-        if token is None:
-            await limits.spend_address(self.address)
-        return token
 
     async def _first_messages(self) -> UserModel | None:
         """Answer until somebody is signed in, and return him."""
@@ -366,7 +341,7 @@ class PackageAuthWebSocketEndpoint(ABC):
     async def _reply(self, reply: ResponseModel) -> None:
         if self._closed:
             return
-        self._wire.write(text_frame(encode(reply)))
+        self._wire.write_soon(text_frame(encode(reply)))
         metrics.ws_messages_sent_total.inc()
         if self._wire.is_stalled:
             await self._wire.drain()

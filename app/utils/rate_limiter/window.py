@@ -140,7 +140,9 @@ class Window:
     def _resize(self, now: float, wanted: int) -> None:
         if not wanted:
             if not self._used:
-                self._lease_size = max(1, self._lease_size // 2)
+                # Two, or each other caller of a quiet key would ask Redis.
+                least = min(2, self.limit.largest_lease)
+                self._lease_size = max(least, self._lease_size // 2)
         elif now - self._used_at < c.LIMITER_LEASE_SECONDS:
             largest = self.limit.largest_lease
             self._lease_size = min(self._lease_size * 2, largest)

@@ -1,9 +1,11 @@
 """The socket `/web`."""
 
-from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
 
 from app.api.ws.dispatch import dispatch
+from app.api.ws.handshake import deny
 from app.api.ws.websocket import PackageAuthWebSocketEndpoint
+from app.exceptions import NotFound
 from app.schemas.message import ResponseModel
 
 
@@ -15,4 +17,15 @@ class Web(PackageAuthWebSocketEndpoint):
         return await dispatch(self.container, self, self.user, text)
 
 
-websocket_routes = [WebSocketRoute("/web", Web)]
+ENDPOINTS = {"/web": Web}
+
+
+async def serve_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve the socket of a path, or say that there is none."""
+    endpoint = ENDPOINTS.get(scope["path"])
+    if endpoint is not None:
+        await endpoint(scope, receive, send)
+        return
+    await receive()
+    error = NotFound("There is nothing at this path")
+    await deny(send, error, scope["state"]["request_id"])
