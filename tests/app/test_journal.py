@@ -35,7 +35,7 @@ SignIn = Callable[[str], str]
 REDIS_DB = 6
 """One that no other test uses, so that it can be flushed."""
 MOMENT = 0.25
-SOCKETS = int(os.environ.get("SOAK_SOCKETS") or 300)
+SOCKETS = int(os.environ.get("SOAK_SOCKETS") or 200)
 SECONDS = float(os.environ.get("SOAK_SECONDS") or 20)
 SEED = int(os.environ.get("SOAK_SEED") or secrets.randbelow(10**6))
 
