@@ -24,7 +24,7 @@ from tests.soak.journal import (
 from tests.soak.readers import Reader
 from tests.soak.receivers import ReceivingClient
 from tests.soak.stage import Stage
-from tests.soak.writers import HttpWriter, SocketWriter, Writer
+from tests.soak.writers import HttpWriter, Refused, SocketWriter, Writer
 
 SETTLE_SECONDS = 45
 """How long it may take, when all is well again, until nobody waits."""
@@ -63,7 +63,7 @@ async def run(
         await faults
         stage.over.set()
         await _finish(asking)
-        with suppress(TimeoutError):  # which the reckoning will tell
+        with suppress(TimeoutError, Refused):  # which the reckoning will tell
             await _mark_the_end(stage, seed)
     return receivers
 

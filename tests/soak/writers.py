@@ -45,6 +45,10 @@ class Refused(Exception):
     """There is an answer, which is no acknowledgement."""
 
 
+class RunIsOver(Exception):
+    """Nothing more is to be written."""
+
+
 class Writer(ABC):
     """A client that makes, changes and removes things.
 
@@ -68,9 +72,11 @@ class Writer(ABC):
         """Write until the run is over."""
         async with AsyncExitStack() as stack:
             await self.enter(stack)
-            while not self.stage.over.is_set():
+            while True:
                 try:
                     await self._tell_a_story()
+                except RunIsOver:
+                    return
                 except Refused:
                     await self._rest()
 
@@ -104,18 +110,29 @@ class Writer(ABC):
         """
 
     async def _tell_a_story(self) -> None:
-        author = await self._write("author", "created")
+        author = await self._go_on("author", "created")
         await self._some_changes(author, {})
-        book = await self._write("book", "created", author_id=author.id)
+        book = await self._go_on("book", "created", author_id=author.id)
         await self._some_changes(book, {"author_id": author.id})
         if self.rng.random() < 0.5:
-            await self._write("book", "deleted", id=book.id)
+            await self._go_on("book", "deleted", id=book.id)
             if self.rng.random() < 0.5:
-                await self._write("author", "deleted", id=author.id)
+                await self._go_on("author", "deleted", id=author.id)
 
     async def _some_changes(self, made: Write, data: dict[str, Any]) -> None:
         for _ in range(self.rng.randrange(3)):
-            await self._write(made.noun, "updated", id=made.id, **data)
+            await self._go_on(made.noun, "updated", id=made.id, **data)
+
+    async def _go_on(self, noun: Noun, act: Act, **data: Any) -> Write:
+        """Write, unless the run is over.
+
+        Raises:
+            RunIsOver: It is.
+            Refused: The write is not acknowledged and never will be.
+        """
+        if self.stage.over.is_set():
+            raise RunIsOver
+        return await self._write(noun, act, **data)
 
     async def _write(self, noun: Noun, act: Act, **data: Any) -> Write:
         self._labels += 1
