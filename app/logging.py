@@ -12,8 +12,10 @@ import json
 import logging
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import structlog
@@ -26,6 +28,38 @@ _encoder = msgspec.json.Encoder(enc_hook=repr)
 _QUIET: Final = ("httpx", "httpcore", "watchfiles", "alembic")
 
 
+class Output:
+    """Standard output, which writes several lines at once when it is told to.
+
+    One by one is the rule: a line should be there when a process is killed.
+    """
+
+    def __init__(self) -> None:
+        self._holders = 0
+
+    def write(self, text: str) -> None:
+        """Write, or keep what will be written."""
+        sys.stdout.write(text)
+
+    def flush(self) -> None:
+        """Write what is kept, unless more is to come."""
+        if not self._holders:
+            sys.stdout.flush()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Write the lines of a block when it is left."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            self.flush()
+
+
+output: Final = Output()
+
+
 class LineLogger(structlog.WriteLogger):
     """Writes lines to standard output, under the name of a module.
 
@@ -34,7 +68,7 @@ class LineLogger(structlog.WriteLogger):
     """
 
     def __init__(self, name: str = "app", *_: Any) -> None:
-        super().__init__(sys.stdout)
+        super().__init__(cast("Any", output))
         self.name = name
 
 

@@ -1,8 +1,10 @@
 """The name and the log line of a request."""
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
+from contextvars import Context, copy_context
 from os import urandom
 
 import structlog
@@ -10,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from app.constants import PROBES
+from app.logging import output
 from app.middlewares.answering import Answering
 from app.types import RequestId
 from app.utils.ip import Network, client_address
@@ -18,6 +21,29 @@ from app.utils.ip import Network, client_address
 _VALID = re.compile(rb"(?!.*eyJ)[\w.:/+=-]{1,128}", re.ASCII)
 
 logger = structlog.get_logger(__name__)
+
+
+class AccessLog:
+    """Lines about requests and sockets that have ended.
+
+    Those that end in one turn of the event loop are written together, at its
+    end: one by one they take a fifth of all that a small request costs.
+    """
+
+    def __init__(self) -> None:
+        self._ended: list[tuple[Context, Scope, int, float]] = []
+
+    def add(self, scope: Scope, status: int, seconds: float) -> None:
+        """Write a line soon, with the log context of this moment."""
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._ended.append((copy_context(), scope, status, seconds))
+
+    def _write(self) -> None:
+        ended, self._ended = self._ended, []
+        with output.held():
+            for context, scope, status, seconds in ended:
+                context.run(_log_end, scope, status, seconds)
 
 
 class RequestContextMiddleware:
@@ -43,7 +69,7 @@ class RequestContextMiddleware:
         self.app = app
         self.sockets = sockets
         self.trusted_proxies = trusted_proxies
-        self.access_log = access_log
+        self._access_log = AccessLog() if access_log else None
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send
@@ -68,9 +94,9 @@ class RequestContextMiddleware:
         try:
             await app(scope, receive, answering)
         finally:
-            if self.access_log:
+            if self._access_log is not None:
                 seconds = time.perf_counter() - started
-                _log_end(scope, answering.status, seconds)
+                self._access_log.add(scope, answering.status, seconds)
 
 
 def _log_end(scope: Scope, status: int, seconds: float) -> None:

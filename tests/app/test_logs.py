@@ -1,6 +1,7 @@
 """What a process says: lines that can be searched, without a secret."""
 
 import asyncio
+import io
 import json
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,7 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api.ws.constants import PkgID
-from app.logging import to_json
+from app.logging import LineLogger, output, to_json
 from tests.fixtures.processes import SERVE, ServiceProcess, StartService
 from tests.fixtures.servers import Servers
 
@@ -275,6 +276,42 @@ def test_a_line_is_ascii_whatever_is_said(said: Any) -> None:
     line = to_json(event)
     assert (True, True) == (line.isascii(), line.isprintable())
     assert json.loads(json.dumps(event, default=repr)) == json.loads(line)
+
+
+class Written(io.RawIOBase):
+    """A file that keeps what it was given at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        """Say that it can be written to."""
+        return True
+
+    def write(self, part: Any) -> int:
+        """Keep a part."""
+        self.parts.append(bytes(part))
+        return len(part)
+
+
+def test_held_lines_are_written_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Other lines are written one by one, as soon as they are said."""
+    written = Written()
+    out = io.TextIOWrapper(io.BufferedWriter(written), encoding="utf-8")
+    monkeypatch.setattr("sys.stdout", out)
+    logger = LineLogger()
+    logger.info("a")
+    assert [b"a\n"] == written.parts
+    with output.held():
+        logger.info("b")
+        with output.held():
+            logger.error("c")
+        assert [b"a\n"] == written.parts
+    logger.info("d")
+    assert [b"a\n", b"b\nc\n", b"d\n"] == written.parts
 
 
 async def test_ends_are_not_logged_where_nobody_wants_it(
