@@ -189,6 +189,7 @@ async def test_clocks_may_differ(
     issuer: Issuer, auth_backend: AuthBackend
 ) -> None:
     """`nbf` forgives seconds, and `iat` a clock that is a minute late."""
+    assert TOKEN_MAX_CLOCK_SKEW_SECONDS > 60
     now = int(time())
     near: dict[str, Any] = {
         "nbf": now + TOKEN_LEEWAY_SECONDS - 1,

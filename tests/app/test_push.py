@@ -215,13 +215,16 @@ async def test_redis_away_and_back(
 
 
 async def test_a_lost_subscription_loses_no_push(
-    sockets: list[ClientConnection], dying: Database, redis: RRedis
+    pods: list[Service],
+    sockets: list[ClientConnection],
+    redis: RRedis,
+    as_user: AsUser,
 ) -> None:
     """What is published while nobody listens is read from the stream."""
     names = [f"author {number}" for number in range(20)]
     for name in names:
         await redis.client.client_kill_filter(_type="pubsub")
-        await store_authors(dying, name)
+        assert 201 == await post(pods[0], as_user("editor"), name)
     got = [await next_names(socket, 20) for socket in sockets]
     assert [names] * 6 == got
 
