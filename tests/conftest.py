@@ -6,7 +6,10 @@ import httpx
 import structlog
 from httpx._transports import default as transports
 
+from tests.fixtures.ledger import note_line
+
 pytest_plugins = [
+    "tests.fixtures.leaks",
     "tests.fixtures.progress",
     "tests.fixtures.servers",
     "tests.fixtures.database",
@@ -21,6 +24,7 @@ pytest_plugins = [
 # A service in a thread of the test run says only what is wrong.
 structlog.configure(
     processors=[
+        note_line,
         structlog.stdlib.filter_by_level,
         structlog.processors.KeyValueRenderer(),
     ],
