@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.ws.constants import PkgID, RSPCode
 from app.constants import DB_GRACE_SECONDS, LIMITER_REDIS_TIMEOUT_SECONDS
+from tests.fixtures.limits import DATABASE
 from tests.fixtures.processes import SERVE, ServiceProcess, StartService
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.servers import Servers
@@ -109,7 +110,7 @@ async def limited(
         SERVE,
         RATE_LIMIT_ENABLED="true",
         RATE_LIMIT_PER_MINUTE="60000",
-        REDIS_URL=redis.via(servers.redis_url),
+        REDIS_URL=f"{redis.via(servers.redis_url)}/{DATABASE}",
     ) as process:
         yield process
 

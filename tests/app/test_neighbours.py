@@ -44,9 +44,11 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 @pytest.fixture(autouse=True)
-async def _nothing_counted(service: Service) -> None:
+async def _nothing_counted(service: Service) -> AsyncIterator[None]:
     # In the Redis of all services: whoever pushes an event pushes it there.
     redis = RRedis(service.settings, service.settings.main_redis_db)
+    await forget_counts(redis)
+    yield
     await forget_counts(redis)
     await redis.close()
 

@@ -174,6 +174,7 @@ async def test_keycloak_comes_later(
     """A process lives without it, is not ready, and becomes so by itself."""
     environment = {
         **migrated.environment,
+        "RATE_LIMIT_ENABLED": "false",
         "KEYCLOAK_BASE_URL": keycloak.url,
         "KEYCLOAK_ISSUER": (
             f"{migrated.keycloak_base_url}/realms/{migrated.realm}"
