@@ -61,7 +61,13 @@ _BY_CLASS: dict[str, Fact] = {
 
 
 _DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError)
-_ERRORS = (SQLAlchemyError, ConnectionError, TimeoutError, *_DRIVER_ERRORS)
+_ERRORS = (
+    SQLAlchemyError,
+    ConnectionError,
+    TimeoutError,
+    asyncpg.InternalClientError,
+    *_DRIVER_ERRORS,
+)
 
 
 @contextmanager
@@ -84,14 +90,19 @@ def facts() -> Iterator[None]:
 def translate(error: Exception) -> AppError | None:
     """Return the fact behind an error of the database, None if it is ours."""
     if isinstance(error, DBAPIError):
-        fact = _of_driver(_driver_error(error))
-        if fact is None and error.connection_invalidated:
+        cause = _driver_error(error)
+        fact = _of_driver(cause)
+        is_closed = isinstance(cause, asyncpg.InterfaceError)
+        if fact is None and (error.connection_invalidated or is_closed):
             fact = _away
     elif isinstance(error, asyncpg.PostgresError):
         fact = _of_driver(error)
     elif isinstance(error, asyncpg.InterfaceError):
         # Of no statement: a connection that ended as soon as it was made.
         fact = _of_driver(error) or _away
+    elif isinstance(error, asyncpg.InternalClientError):
+        # It was told that the server goes, and waits to be cut off.
+        fact = _away
     elif isinstance(error, PoolTimeoutError):
         fact = _busy
     elif isinstance(error, TimeoutError):
@@ -109,17 +120,20 @@ def violated_constraint(error: DBAPIError) -> str | None:
 
 
 def leaves_connection_usable(error: BaseException) -> bool:
-    """Say whether a connection has nothing to wait for after this error."""
-    said_by_server = isinstance(error, asyncpg.PostgresError)
-    return said_by_server or _is_unusable_argument(error)
+    """Say whether a connection has nothing to wait for after this error.
+
+    The last words of a server that goes are an error as well, told before
+    the connection is found closed.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return not is_lost_connection(error)
+    return _is_unusable_argument(error)
 
 
 def is_lost_connection(error: BaseException) -> bool:
     """Say whether the server went away under a statement."""
-    state = getattr(error, "sqlstate", None) or ""
-    return isinstance(error, ConnectionError) or _BY_CLASS.get(state[:2]) is (
-        _away
-    )
+    gone = isinstance(error, ConnectionError | asyncpg.InternalClientError)
+    return gone or _of_driver(error) is _away
 
 
 def _of_driver(error: BaseException | None) -> Fact | None:

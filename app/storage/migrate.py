@@ -70,9 +70,10 @@ async def scratch_database(
     )
     async with server.connect() as connection:
         await connection.execute(text(f'CREATE DATABASE "{name}"'))
-        try:
-            yield create_migration_engine(settings, database=name)
-        finally:
+    try:
+        yield create_migration_engine(settings, database=name)
+    finally:
+        async with server.connect() as connection:
             await connection.execute(text(f'DROP DATABASE "{name}" (FORCE)'))
 
 

@@ -65,7 +65,7 @@ class Readers:
         with Observed(sql):
             try:
                 return await self._fetch(sql, arguments)
-            except (OSError, asyncpg.PostgresError) as error:
+            except Exception as error:
                 if not is_lost_connection(error):
                     raise
             self._let_go_of_idle()
@@ -120,8 +120,8 @@ class Readers:
         try:
             return await waiter
         except asyncio.CancelledError:
-            if not waiter.cancelled():  # its turn had come
-                self._pass_on(waiter.result())
+            if not waiter.cancelled() and waiter.exception() is None:
+                self._pass_on(waiter.result())  # its turn had come
             raise
         finally:
             timer.cancel()

@@ -17,7 +17,7 @@ from typing import Any, Self
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from app.storage.errors import translate
+from app.storage.errors import facts, translate
 from app.storage.readers import Readers
 
 
@@ -62,23 +62,19 @@ class UnitOfWork(AsyncSession):
         traceback: TracebackType | None,
     ) -> None:
         if self.in_transaction():
-            error = await self._end(error)
+            with facts():
+                await self._end(keep=error is None)
         fact = translate(error) if isinstance(error, Exception) else None
         if fact is not None:
             raise fact from error
 
-    async def _end(self, error: BaseException | None) -> BaseException | None:
-        """End the transaction, and return what was wrong with it."""
+    async def _end(self, *, keep: bool) -> None:
+        """Commit the transaction, or roll it back."""
         try:
-            if error is None:
+            if keep:
                 await self.commit()
-        except Exception as refused:
-            if translate(refused) is None:
-                raise
-            return refused
         finally:
             # A commit gives the connection back; what else has one rolls
             # back, also if it is cancelled once more meanwhile.
             if self.in_transaction():
                 await asyncio.shield(self.close())
-        return error

@@ -122,7 +122,7 @@ async def test_clients_without_a_descriptor_are_refused(
         sockets = [one for one in found if isinstance(one, ClientConnection)]
         refused = Counter(one for one in found if isinstance(one, str))
         assert FILES // 2 == len(sockets)
-        assert {"503 2", "cut off"} == set(refused)
+        assert set(refused) <= {"503 2", "cut off"}
         assert ADMISSION_MAX_REFUSED <= refused["503 2"]
         assert {OK} == await statuses(sockets, PkgID.GET_AUTHORS)
         assert [200, 200] == await probes(service)
