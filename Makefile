@@ -89,7 +89,7 @@ test: $(INSTALLED)  ## Run every test against real servers (ARGS="-k …")
 
 .PHONY: soak
 soak: $(INSTALLED)  ## Break everything at random (SECONDS=600 SEED=7)
-	@SOAK_SECONDS=$(or $(SECONDS),60) SOAK_SEED=$(or $(SEED),$$RANDOM) \
+	@SOAK_SECONDS=$(or $(SECONDS),60) SOAK_SEED=$(SEED) \
 	  SOAK_SOCKETS=1000 exec $(BIN)/python -m pytest -qs tests/app/test_journal.py
 
 .PHONY: test-migrations

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -13,7 +14,7 @@ _CERTS: Final = b"/protocol/openid-connect/certs "
 _COMMAND: Final = re.compile(rb"(?:\A|\r\n)\*\d+\r\n\$")
 
 
-class Proxy:
+class Proxy(ABC):
     """Passes on connections to one server, and counts what is asked there.
 
     Args:
@@ -27,12 +28,12 @@ class Proxy:
         self._host, self._port = host, port
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @abstractmethod
     def see(self, data: bytes) -> bytes | None:
         """Count what a client sends; return what it is answered from here.
 
         What is answered from here is not passed on.
         """
-        raise NotImplementedError
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -62,14 +62,13 @@ class Readers:
             Unavailable: The database cannot be reached, or every connection
                 was busy for too long.
         """
-        with Observed(sql):
-            try:
-                return await self._fetch(sql, arguments)
-            except Exception as error:
-                if not is_lost_connection(error):
-                    raise
-            self._let_go_of_idle()
+        try:
             return await self._fetch(sql, arguments)
+        except Exception as error:
+            if not is_lost_connection(error):
+                raise
+        self._let_go_of_idle()
+        return await self._fetch(sql, arguments)
 
     async def close(self) -> None:
         """Close the connections, those in use when they are done."""
@@ -83,7 +82,8 @@ class Readers:
     async def _fetch(self, sql: str, arguments: Sequence[Any]) -> list[Record]:
         connection = await self._take()
         try:
-            rows: list[Record] = await connection.fetch(sql, *arguments)
+            with Observed(sql):
+                rows: list[Record] = await connection.fetch(sql, *arguments)
         except BaseException as error:
             if not leaves_connection_usable(error):
                 connection.terminate()  # nobody knows what it waits for

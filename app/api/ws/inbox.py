@@ -62,8 +62,13 @@ class Inbox:
         self._waiting.append(text)
 
     def drop(self) -> None:
-        """Forget the messages whose turn has not come."""
-        self._waiting = None
+        """Forget the messages whose turn has not come.
+
+        The client is read from again: a close has to be heard.
+        """
+        if self._waiting is not None:
+            self._waiting = None
+            self._wire.resume_reading()
 
     async def has_room(self) -> None:
         """Wait until another message can be taken."""
