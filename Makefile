@@ -92,6 +92,15 @@ soak: $(INSTALLED)  ## Break everything at random (SECONDS=600 SEED=7)
 	@SOAK_SECONDS=$(or $(SECONDS),60) SOAK_SEED=$(SEED) \
 	  SOAK_SOCKETS=1000 exec $(BIN)/python -m pytest -qs tests/app/test_journal.py
 
+# CLUSTER names the script that starts one and prints its kubeconfig.
+CLUSTER ?= ../shared/kube/up
+
+.PHONY: e2e
+e2e: $(INSTALLED)  ## Run the tests that need Kubernetes (KUBECONFIG=…)
+	@export KUBECONFIG="$${KUBECONFIG:-$$($(CLUSTER))}" \
+	  PATH="$$HOME/.cache/testcluster/bin:$$PATH"; \
+	exec $(BIN)/python -m pytest $(or $(ARGS),tests/e2e)
+
 .PHONY: test-migrations
 test-migrations: $(INSTALLED)  ## Try each migration up and down
 	@$(call with-database,test-migrations)
@@ -125,7 +134,7 @@ mypy: $(INSTALLED)  ## Check the types, strictly
 
 .PHONY: interrogate
 interrogate: $(INSTALLED)  ## Measure the docstrings (80 % at least)
-	@$(BIN)/interrogate app
+	@$(BIN)/interrogate app operator/src
 
 .PHONY: typos
 typos: $(INSTALLED)  ## Check the spelling
@@ -137,7 +146,7 @@ dead-code-scan: $(INSTALLED)  ## Find code that nothing uses
 
 .PHONY: bandit-scan
 bandit-scan: $(INSTALLED)  ## Find insecure code
-	@$(BIN)/bandit --quiet --recursive app --configfile pyproject.toml -ll
+	@$(BIN)/bandit --quiet --recursive app operator/src --configfile pyproject.toml -ll
 
 .PHONY: import-lint
 import-lint: $(INSTALLED)  ## Check that imports go down the layers
@@ -169,11 +178,15 @@ docs: $(INSTALLED)  ## Write docs/settings.md from the settings
 
 .PHONY: requirements
 requirements: $(INSTALLED)  ## Lock the dependencies (ARGS=--upgrade: newest)
-	@$(UV) pip compile $(LOCK) pyproject.toml --extra service --group dev \
-	  $(ARGS) --output-file requirements/dev.txt
+	@$(UV) pip compile $(LOCK) pyproject.toml operator/pyproject.toml \
+	  --extra service --group dev $(ARGS) \
+	  --output-file requirements/dev.txt
 	@$(UV) pip compile $(LOCK) pyproject.toml --extra service \
 	  --constraint requirements/dev.txt \
 	  --output-file requirements/service.txt
+	@$(UV) pip compile $(LOCK) operator/pyproject.toml \
+	  --constraint requirements/dev.txt \
+	  --output-file requirements/operator.txt
 	@$(UV) pip compile $(LOCK) --constraint requirements/dev.txt \
 	  --group build --output-file requirements/build.txt
 
@@ -185,7 +198,7 @@ hooks: $(INSTALLED)  ## Run the hooks before each commit from now on
 clean:  ## Remove what was made here, but not the servers' data
 	@rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 	  .schemathesis .import_linter_cache
-	@find app tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find app operator tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Docker
 
@@ -238,15 +251,15 @@ $(SYNCED): requirements/dev.txt
 	  --require-hashes $< 2>&1 | awk '!/^ [-+~] / { print; fflush() }'
 	@touch $@
 
-$(INSTALLED): $(SYNCED) pyproject.toml
+$(INSTALLED): $(SYNCED) pyproject.toml operator/pyproject.toml
 	@$(UV) pip install --python $(BIN)/python --quiet --no-deps \
-	  --no-build-isolation --editable .
+	  --no-build-isolation --editable . --editable operator
 	@touch $@
 
 # What `uv pip compile` writes: pins with hashes for every platform, and no
 # line that names a host.
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-emit-index-url
+	--no-header --no-emit-index-url --no-emit-package gatehouse-service
 
 # Runs a verb on the database that the environment names, else on the one
 # that `make serve` keeps.

@@ -13,6 +13,9 @@ from tests.docs.repository import ROOT
 
 PIN = re.compile(r"^([\w.-]+)(?:\[[^\]]*\])?==([^\s;]+)", re.MULTILINE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+OPERATOR = tomllib.loads(
+    (ROOT / "operator" / "pyproject.toml").read_text("utf-8")
+)
 
 
 def text_of(lock: str) -> str:
@@ -49,14 +52,20 @@ def asked(lock: str) -> list[Requirement]:
         Requirement(item)
         for item in (*project["dependencies"], *extras["service"])
     ]
+    operator = [
+        Requirement(item)
+        for item in OPERATOR["project"]["dependencies"]
+        if item != project["name"]
+    ]
     return {
         "build": group("build"),
+        "operator": operator,
         "service": service,
-        "dev": [*service, *group("dev")],
+        "dev": [*service, *operator, *group("dev")],
     }[lock]
 
 
-LOCKS = ("build", "service", "dev")
+LOCKS = ("build", "operator", "service", "dev")
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -86,9 +95,16 @@ def test_every_pin_has_a_hash(lock: str) -> None:
 def test_locks_agree() -> None:
     """What is tested is what is shipped: the locks pin equal versions."""
     dev = pins("dev")
-    others = pins("service") | pins("build")
+    others = pins("service") | pins("operator") | pins("build")
     different = {n: v for n, v in others.items() if dev.get(n) != v}
     assert different == {}
+
+
+def test_the_operator_has_no_web_framework() -> None:
+    """What the operator needs of the service needs only pydantic."""
+    assert (
+        pins("operator").keys() & {"fastapi", "sqlalchemy", "asyncpg"} == set()
+    )
 
 
 def test_uv_comes_from_the_lock() -> None:

@@ -1,0 +1,1 @@
+"""Keeps role maps in force and clients in Keycloak as they are asked for."""
