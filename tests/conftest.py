@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.fixtures.leaks",
     "tests.fixtures.progress",
     "tests.fixtures.servers",
+    "tests.fixtures.sweeper",
     "tests.fixtures.database",
     "tests.fixtures.tokens",
     "tests.fixtures.limits",

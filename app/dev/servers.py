@@ -114,6 +114,11 @@ class DevServers:
             finally:
                 await self._stop_if_last(users)
 
+    async def stop_if_unused(self) -> None:
+        """Stop the servers that were found, unless somebody uses them."""
+        with opened(self._folder / "users.lock") as users:
+            await self._stop_if_last(users)
+
     def _starting(self) -> AbstractAsyncContextManager[None]:
         return held(
             self._folder / "starting.lock",
