@@ -10,12 +10,9 @@ its labels costs four times as much as counting with one that is at hand.
 
 from typing import Final, TypeVar
 
-from prometheus_client import (
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
+from prometheus_client import disable_created_metrics
+
+from app.utils.counting import Counter, Gauge, Histogram
 
 UNMATCHED: Final = "unmatched"
 """The endpoint of a request that no route answers."""
