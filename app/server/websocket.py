@@ -21,12 +21,28 @@ from app.constants import FRAMES_EXTENSION
 from app.server.frames import FrameWire
 from app.server.mailbox import Mailbox
 from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
+from app.server.short_frames import take_whole_texts
 
 
 class FrameProtocol(ServerProtocol):
     """Parses frames; the handshake before them is the HTTP protocol's."""
 
     _text: codecs.IncrementalDecoder | None = None
+    _is_between_frames = True
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether the next byte is the first one of a message."""
+        return (
+            self._is_between_frames
+            and self.current_size is None
+            and self.state is State.OPEN
+        )
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        """Parse what a client has sent."""
+        self._is_between_frames = False
+        super().receive_data(data)
 
     def parse(self) -> Generator[None]:
         """Parse frames from the start."""
@@ -39,6 +55,7 @@ class FrameProtocol(ServerProtocol):
         a message, so there could be any number of them in memory.
         """
         super().recv_frame(frame)
+        self._is_between_frames = not self.reader.buffer
         if frame.opcode is Opcode.TEXT:
             if frame.fin:
                 codecs.utf_8_decode(frame.data, "strict", True)
@@ -147,8 +164,18 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
             self._drop(data)
         elif self.conn.state is State.CONNECTING:
             self._refuse_early_frames()
-        else:
-            super().data_received(data)
+        elif rest := self._take_whole_texts(data):
+            super().data_received(rest)
+
+    def _take_whole_texts(self, data: bytes) -> bytes:
+        """Hand over what needs no parser, and return what does."""
+        if (
+            self._take is None
+            or self.close_sent
+            or not self.conn.is_between_messages
+        ):
+            return data
+        return take_whole_texts(data, self.config.ws_max_size, self._take)
 
     def handle_ping(self) -> None:
         """Answer a ping, unless the client has stopped to read answers."""

@@ -22,6 +22,7 @@ class Deadlines:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._running: dict[Deadline, float] = {}
 
@@ -40,8 +41,7 @@ class Deadlines:
         self._running.pop(deadline, None)
 
     def _wait(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(seconds, self._look)
+        self._timer = self.loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -75,7 +75,7 @@ class Deadline:
         self._is_over = False
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._deadlines.loop)
         if task is None:
             raise RuntimeError("A deadline is kept inside of a task")
         self._task = task

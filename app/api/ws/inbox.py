@@ -29,6 +29,7 @@ class Inbox:
         "_answer",
         "_changed",
         "_count",
+        "_loop",
         "_most",
         "_tasks",
         "_waiting",
@@ -42,6 +43,7 @@ class Inbox:
         wire: Wire,
     ) -> None:
         self._answer = answer
+        self._loop = asyncio.get_running_loop()
         self._most = most
         self._wire = wire
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -54,7 +56,7 @@ class Inbox:
         if len(self._tasks) < self._most:
             self._count += 1
             run = self._run(text, self._count)
-            self._tasks[self._count] = asyncio.create_task(run)
+            self._tasks[self._count] = self._loop.create_task(run)
             return
         if self._waiting is None:
             self._waiting = deque()
