@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Final, NamedTuple
 
+import msgspec
 import structlog
 
 from app.api.ws.constants import RSPCode
@@ -56,8 +56,7 @@ class AuditRow(NamedTuple):
     duration_ms: float
 
 
-@dataclass(slots=True)
-class Action:
+class Action(msgspec.Struct, eq=False):
     """Something that a user is doing.
 
     `name` is the permission's line, `writes` whether it may change what is
@@ -72,8 +71,8 @@ class Action:
     req_id: str | None
     resource: str | None = None
     settled: bool = False
-    at: datetime = field(default_factory=partial(datetime.now, UTC))
-    started: float = field(default_factory=perf_counter)
+    at: datetime = msgspec.field(default_factory=partial(datetime.now, UTC))
+    started: float = msgspec.field(default_factory=perf_counter)
 
     def row(self, status: int) -> AuditRow:
         """Return the row of this action, which has ended.

@@ -12,9 +12,10 @@ than none.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from functools import partial
+from typing import Any, Final, NoReturn
 
 import asyncpg
 import structlog
@@ -28,7 +29,8 @@ from app.constants import (
 from app.models.user_action import UserAction
 from app.settings import Settings
 from app.storage.audit import STORED, AuditQueue, AuditRow
-from app.storage.engine import create_engine
+from app.storage.engine import connect, connection_arguments
+from app.storage.errors import leaves_connection_usable
 from app.utils import metrics
 
 _UNSTORABLE = (
@@ -40,6 +42,8 @@ _UNSTORABLE = (
     ValueError,
 )
 """What the server or the driver says of a row; all else is an outage."""
+_STEP: Final = 50
+"""Rows that are encoded before everybody else has his turn: 200 us."""
 
 logger = structlog.get_logger(__name__)
 
@@ -55,7 +59,8 @@ class AuditWriter:
     def __init__(self, settings: Settings, queue: AuditQueue) -> None:
         self._queue = queue
         self._pause = settings.audit_batch_timeout_seconds
-        self._engine = create_engine(settings, pool_size=1)
+        self._connect = partial(connect, **connection_arguments(settings))
+        self._connection: Any = None
         self._alone = asyncio.Lock()
         self._fails = False
 
@@ -79,9 +84,9 @@ class AuditWriter:
         if lost := len(self._queue):
             metrics.audit_dropped_total.inc(lost)
             logger.error("audit rows lost", rows=lost)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DB_CLOSE_TIMEOUT_SECONDS):
-                await self._engine.dispose()
+        if self._connection is not None:
+            with suppress(TimeoutError, OSError, asyncpg.InterfaceError):
+                await self._connection.close(timeout=DB_CLOSE_TIMEOUT_SECONDS)
 
     async def _try(self) -> bool:
         """Say whether the database took the rows; log when that changes."""
@@ -127,11 +132,29 @@ class AuditWriter:
         await self._store(rows[middle:])
 
     async def _copy(self, rows: Sequence[AuditRow]) -> None:
-        async with self._engine.connect() as connection:
-            raw = await connection.get_raw_connection()
-            driver: asyncpg.Connection = raw.driver_connection
-            await driver.copy_records_to_table(
+        connection = await self._connected()
+        try:
+            await connection.copy_records_to_table(
                 UserAction.__tablename__,
-                records=rows,
+                records=_in_steps(rows),
                 columns=AuditRow._fields,
             )
+        except _UNSTORABLE:
+            raise
+        except BaseException as error:
+            if not leaves_connection_usable(error):
+                connection.terminate()  # nobody knows what it waits for
+            raise
+
+    async def _connected(self) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+
+async def _in_steps(rows: Sequence[AuditRow]) -> AsyncIterator[AuditRow]:
+    """Give every row, and stall nobody's answer while they are encoded."""
+    for number, row in enumerate(rows, 1):
+        yield row
+        if not number % _STEP:
+            await asyncio.sleep(0)
