@@ -20,6 +20,7 @@ from app.constants import (
     MAX_PAGE_NUMBER,
     MAX_PAGE_SIZE,
 )
+from app.schemas.listing import page_of
 
 T = TypeVar("T")
 
@@ -126,8 +127,8 @@ class CursorPage(BaseModel, Generic[T]):
 
     @classmethod
     def of(cls, rows: Sequence[Any], meta: CursorMetadata) -> Self:
-        """Make a part of rows as they were read, all of them at once."""
-        return cls.model_validate({"data": rows, "meta": meta})
+        """Make a part of the rows that were read."""
+        return page_of(cls, rows, meta)
 
 
 class Page(BaseModel, Generic[T]):
@@ -138,5 +139,5 @@ class Page(BaseModel, Generic[T]):
 
     @classmethod
     def of(cls, rows: Sequence[Any], meta: MetadataModel) -> Self:
-        """Make a page of rows as they were read, all of them at once."""
-        return cls.model_validate({"data": rows, "meta": meta})
+        """Make a page of the rows that were read."""
+        return page_of(cls, rows, meta)

@@ -4,6 +4,7 @@ A statement is timed where SQLAlchemy hands it to the driver, so the wait for
 a connection is not part of it and `pool_in_use` tells of that instead.
 """
 
+from functools import lru_cache
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Final
@@ -98,6 +99,7 @@ def _fail(context: ExceptionContext) -> None:
     count_error(_operation(context.statement or ""), cause)
 
 
+@lru_cache
 def _operation(statement: str) -> str:
     word = statement[:_LETTERS].lower()
     return word if word in _OPERATIONS else OTHER

@@ -5,8 +5,8 @@ What is inserted or deleted meanwhile shifts pages, but not cursors.
 Both orders are the primary key's, which is stable. A cursor is the last id
 of the part before it, encoded so that nobody computes with it.
 
-Statements that only differ in their values are compiled once. Rows are dicts
-of columns, with a dict for each related thing: what schemas are made of.
+Statements that only differ in their values are compiled once. Rows are structs
+of columns, with a struct for each related thing: what schemas are made of.
 """
 
 import base64
@@ -120,7 +120,7 @@ async def get_cursor_results(  # noqa: PLR0913  (as its sibling)
     values = {**given, "_limit": limit + 1, "_after": last_id}
     found = await query.fetch(session, values)
     rows = read_rows(model, related, found[:limit])
-    last = rows[-1][key.name] if len(found) > limit else None
+    last = found[limit - 1][key.name] if len(found) > limit else None
     return rows, CursorMetadata(limit=limit, next=last and encode_cursor(last))
 
 
@@ -144,9 +144,13 @@ def _row_query(model: type[BaseModel], related: Related) -> Query:
 
 
 def encode_cursor(last_id: int) -> str:
-    """Return the cursor behind the row with this id."""
-    encoded = base64.urlsafe_b64encode(str(last_id).encode())
-    return encoded.decode().rstrip("=")
+    """Return the cursor behind the row with this id.
+
+    It is safe in a URL: no digits give one of the two characters that are
+    not.
+    """
+    encoded = binascii.b2a_base64(b"%d" % last_id, newline=False)
+    return encoded.rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str) -> int:

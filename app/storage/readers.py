@@ -22,12 +22,13 @@ import asyncpg
 from app.exceptions import Unavailable
 from app.storage.engine_metrics import Observed
 from app.storage.errors import is_lost_connection, leaves_connection_usable
+from app.storage.reader import Reader, Record
 
-Record: TypeAlias = Sequence[Any]
 Connect: TypeAlias = Callable[[], Awaitable[Any]]
 """Opens a connection of asyncpg, which has no types."""
 
 _CLOSED: Final = None
+_Waiter: TypeAlias = asyncio.Future[Reader | None]
 
 
 class Readers:
@@ -45,8 +46,9 @@ class Readers:
         self._connect = connect
         self._size = size
         self._timeout_seconds = timeout_seconds
-        self._idle: list[Any] = []
-        self._waiters: deque[asyncio.Future[Any]] = deque()
+        self._idle: list[Reader] = []
+        self._waiters: deque[tuple[float, _Waiter]] = deque()
+        self._shedder: asyncio.TimerHandle | None = None
         self._closing = False
         self.open = 0
 
@@ -75,87 +77,99 @@ class Readers:
         self._closing = True
         idle, self._idle = self._idle, []
         self.open -= len(idle)
-        for connection in idle:
+        for reader in idle:
             with suppress(OSError, asyncpg.InterfaceError):
-                await connection.close()
+                await reader.connection.close()
 
     async def _fetch(self, sql: str, arguments: Sequence[Any]) -> list[Record]:
-        connection = await self._take()
+        reader = await self._take()
         try:
             with Observed(sql):
-                rows: list[Record] = await connection.fetch(sql, *arguments)
+                rows = await reader.fetch(sql, arguments)
         except BaseException as error:
             if not leaves_connection_usable(error):
-                connection.terminate()  # nobody knows what it waits for
-            self._give(connection)
+                reader.connection.terminate()  # who knows what it waits for
+            self._give(reader)
             raise
-        self._give(connection)
+        self._give(reader)
         return rows
 
-    async def _take(self) -> Any:
+    async def _take(self) -> Reader:
         while True:
-            connection = self._idle.pop() if self._idle else _CLOSED
-            if connection is _CLOSED and self.open < self._size:
+            reader = self._idle.pop() if self._idle else _CLOSED
+            if reader is _CLOSED and self.open < self._size:
                 return await self._open()
-            if connection is _CLOSED:
-                connection = await self._wait()
-            if connection is not _CLOSED and not connection.is_closed():
-                return connection
-            self.open -= connection is not _CLOSED
+            if reader is _CLOSED:
+                reader = await self._wait()
+            if reader is not _CLOSED and not reader.connection.is_closed():
+                return reader
+            self.open -= reader is not _CLOSED
 
-    async def _open(self) -> Any:
+    async def _open(self) -> Reader:
         self.open += 1
         try:
-            return await self._connect()
+            return Reader(await self._connect())
         except BaseException:
             self._forget()
             raise
 
-    async def _wait(self) -> Any:
-        """Wait for a connection that another read gives back, or its place."""
+    async def _wait(self) -> Reader | None:
+        """Wait for a reader that another read gives back, or its place."""
         loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-        self._waiters.append(waiter)
-        timer = loop.call_later(self._timeout_seconds, _shed, waiter)
+        waiter: _Waiter = loop.create_future()
+        self._waiters.append((loop.time() + self._timeout_seconds, waiter))
+        if self._shedder is None:
+            self._shed_at(loop, self._waiters[0][0])
         try:
             return await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled() and waiter.exception() is None:
                 self._pass_on(waiter.result())  # its turn had come
             raise
-        finally:
-            timer.cancel()
 
-    def _give(self, connection: Any) -> None:
-        if connection.is_closed():
+    def _shed_at(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        self._shedder = loop.call_at(when, self._shed, loop)
+
+    def _shed(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Refuse who has waited for too long; who came first is first.
+
+        All wait equally long, so one timer is enough for them.
+        """
+        self._shedder = None
+        while self._waiters:
+            end, waiter = self._waiters[0]
+            if end > loop.time():
+                self._shed_at(loop, end)
+                return
+            self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(Unavailable("The database is busy"))
+
+    def _give(self, reader: Reader) -> None:
+        if reader.connection.is_closed():
             self._forget()
         elif self._closing:
-            connection.terminate()
+            reader.connection.terminate()
             self._forget()
         else:
-            self._pass_on(connection)
+            self._pass_on(reader)
 
     def _forget(self) -> None:
         self.open -= 1
         self._pass_on(_CLOSED)
 
-    def _pass_on(self, connection: Any) -> None:
-        """Give whoever has waited longest a connection, or a place for one."""
+    def _pass_on(self, reader: Reader | None) -> None:
+        """Give whoever has waited longest a reader, or a place for one."""
         while self._waiters:
-            waiter = self._waiters.popleft()
+            _, waiter = self._waiters.popleft()
             if not waiter.done():
-                waiter.set_result(connection)
+                waiter.set_result(reader)
                 return
-        if connection is not _CLOSED:
-            self._idle.append(connection)
+        if reader is not _CLOSED:
+            self._idle.append(reader)
 
     def _let_go_of_idle(self) -> None:
         idle, self._idle = self._idle, []
         self.open -= len(idle)
-        for connection in idle:
-            connection.terminate()
-
-
-def _shed(waiter: asyncio.Future[Any]) -> None:
-    if not waiter.done():
-        waiter.set_exception(Unavailable("The database is busy"))
+        for reader in idle:
+            reader.connection.terminate()

@@ -14,7 +14,7 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from app.storage.engine_metrics import Observed
-from app.storage.readers import Record
+from app.storage.reader import Record
 from app.storage.unit_of_work import UnitOfWork
 
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy's

@@ -1,18 +1,20 @@
-"""Rows as dicts: a table's columns, and those of what it refers to."""
+"""Rows as structs: a table's columns, and those of what it refers to."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
+import msgspec
 from sqlalchemy import ColumnElement, Select, inspect, select
 from sqlalchemy.orm import QueryableAttribute, RelationshipProperty
 
 from app.models.base import BaseModel
-from app.storage.readers import Record
+from app.storage.reader import Record
 
-Row: TypeAlias = dict[str, Any]
-_Parts: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
-"""For the table and each related one: its key, and its columns."""
+Row: TypeAlias = Any
+"""A struct whose fields are the columns, and then what it refers to."""
+RowType: TypeAlias = type[msgspec.Struct]
+_Parts: TypeAlias = tuple[tuple[RowType, int, int], ...]
 Related: TypeAlias = tuple[QueryableAttribute[Any], ...]
 """Relationships to one thing that is always there, `(Book.author,)`."""
 
@@ -48,26 +50,40 @@ def select_rows(model: type[BaseModel], related: Related) -> Select[Any]:
 def read_rows(
     model: type[BaseModel], related: Related, records: Sequence[Record]
 ) -> list[Row]:
-    """Turn what `select_rows` has found into dicts."""
-    if not related:
-        return [dict(record) for record in records]
-    parts = _parts(model, related)
-    return [_nested(record, parts) for record in records]
+    """Turn what `select_rows` has found into rows."""
+    own, parts = row_types(model, related)
+    if not parts:
+        return [own(*record) for record in records]
+    return [_nested(own, parts, record) for record in records]
 
 
-def _nested(record: Record, parts: _Parts) -> Row:
-    values = iter(record)
-    own, *others = (dict(zip(n, values, strict=False)) for _, n in parts)
-    for (key, _), other in zip(parts[1:], others, strict=True):
-        own[key] = other
-    return own
+def _nested(own: RowType, parts: _Parts, record: Record) -> Row:
+    others = [kind(*record[start:end]) for kind, start, end in parts]
+    return own(*record[: parts[0][1]], *others)
 
 
 @lru_cache
-def _parts(model: type[BaseModel], related: Related) -> _Parts:
-    tables = [(a.key, _relationship(a).mapper.local_table) for a in related]
-    names = [(key, tuple(table.c.keys())) for key, table in tables]
-    return (("", tuple(columns_of(model))), *names)
+def row_types(
+    model: type[BaseModel], related: Related
+) -> tuple[RowType, _Parts]:
+    """Return what a row is made as, and each part of a related thing.
+
+    A part is what it is made as, and where it begins and ends in a record.
+    """
+    names = list(columns_of(model))
+    fields: list[tuple[str, RowType] | str] = [*names]
+    parts: list[tuple[RowType, int, int]] = []
+    start = len(names)
+    for attribute in related:
+        mapper = _relationship(attribute).mapper
+        target: type[BaseModel] = mapper.class_
+        kind, _ = row_types(target, ())
+        end = start + len(mapper.local_table.c)
+        fields.append((attribute.key, kind))
+        parts.append((kind, start, end))
+        start = end
+    own = msgspec.defstruct(f"{model.__name__}Row", fields, gc=False)
+    return own, tuple(parts)
 
 
 def _relationship(

@@ -50,7 +50,7 @@ class UnitOfWork(AsyncSession):
 
     def in_transaction(self) -> bool:
         """Say whether a transaction has begun and not ended."""
-        return "sync_session" in vars(self) and super().in_transaction()
+        return "sync_session" in self.__dict__ and super().in_transaction()
 
     async def __aenter__(self) -> Self:
         return self

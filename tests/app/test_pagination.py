@@ -33,7 +33,7 @@ async def read_pages(session: UnitOfWork, per_page: int) -> list[list[str]]:
         rows, meta = await get_paginated_results(
             session, Author, page, per_page
         )
-        read.append([row["name"] for row in rows])
+        read.append([row.name for row in rows])
         pages = meta.pages
     return read
 
@@ -84,7 +84,7 @@ async def test_filters_are_equality_and_none_is_no_filter(
     rows, meta = await get_paginated_results(
         session, Author, 1, 20, filters={"name": names[7], "id": None}
     )
-    assert [names[7]] == [row["name"] for row in rows]
+    assert [names[7]] == [row.name for row in rows]
     assert meta.total == 1
 
 
@@ -114,8 +114,8 @@ async def test_other_filters_than_equality_can_be_given(
     page, meta = await get_paginated_results(session, Author, 1, 3, **how)
     part, _ = await get_cursor_results(session, Author, 20, None, **how)
     assert meta.total == 5
-    assert names[20:23] == [row["name"] for row in page]
-    assert names[20:] == [row["name"] for row in part]
+    assert names[20:23] == [row.name for row in page]
+    assert names[20:] == [row.name for row in part]
 
 
 async def test_cursor_reads_on_where_it_stopped_while_rows_come_and_go(
@@ -125,12 +125,12 @@ async def test_cursor_reads_on_where_it_stopped_while_rows_come_and_go(
     first, meta = await get_cursor_results(session, Author, 10, None)
     session.add(Author(name="late"))
     for index in (3, 9):
-        await session.delete(await session.get_one(Author, first[index]["id"]))
+        await session.delete(await session.get_one(Author, first[index].id))
     await session.flush()
-    read = [row["name"] for row in first]
+    read = [row.name for row in first]
     while meta.next is not None:
         rows, meta = await get_cursor_results(session, Author, 10, meta.next)
-        read += [row["name"] for row in rows]
+        read += [row.name for row in rows]
     assert [*names, "late"] == read
 
 
@@ -139,7 +139,7 @@ async def test_last_part_has_no_next(
 ) -> None:
     """A part that ends with the last row says so, also when it is full."""
     rows, meta = await get_cursor_results(session, Author, len(names), None)
-    assert names == [row["name"] for row in rows]
+    assert names == [row.name for row in rows]
     assert meta == CursorMetadata(limit=len(names), next=None)
 
 

@@ -67,6 +67,24 @@ async def test_read_alone_opens_no_transaction(
     assert not session.in_transaction()
 
 
+async def test_read_follows_a_change_of_the_schema(
+    database: Database,
+) -> None:
+    """A statement that was prepared before is prepared again."""
+    query = Query.of(text("SELECT * FROM changing"))
+    change = text("ALTER TABLE changing ALTER COLUMN v TYPE text")
+    async with database.unit_of_work() as session:
+        await session.execute(text("CREATE TABLE changing AS SELECT 1 AS v"))
+    try:
+        before = await read(database, query)
+        async with database.unit_of_work() as session:
+            await session.execute(change)
+        assert (1, "1") == (before, await read(database, query))
+    finally:
+        async with database.unit_of_work() as session:
+            await session.execute(text("DROP TABLE changing"))
+
+
 async def test_read_sees_what_its_unit_of_work_has_written(
     session: UnitOfWork,
 ) -> None:
@@ -75,7 +93,7 @@ async def test_read_sees_what_its_unit_of_work_has_written(
     await authors.create(Author(name="Ada"))
     mine = await session.scalar(select(func.pg_backend_pid()))
     rows, _ = await authors.list_after(20, None, {})
-    assert ["Ada"] == [row["name"] for row in rows]
+    assert ["Ada"] == [row.name for row in rows]
     assert mine == (await MYSELF.fetch(session, {}))[0][0]
 
 

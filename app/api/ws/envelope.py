@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import msgspec
 import structlog
-from pydantic import BaseModel
 
 from app.api.ws.constants import RSPCode
 from app.exceptions import FieldError, InvalidInput
+from app.schemas.listing import to_builtins
 from app.schemas.message import ResponseModel
 
 _UUID = r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$"
@@ -100,13 +100,7 @@ def _req_id(message: dict[str, Any]) -> str | None:
     return None
 
 
-def _to_builtins(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_to_builtins)
+_encoder = msgspec.json.Encoder(enc_hook=to_builtins)
 
 
 def encode_value(value: Any) -> bytes:

@@ -31,7 +31,7 @@ async def get_authors(
     command = ListAuthorsCommand(AuthorRepository(context.session))
     page = await command.execute(request.data)
     return ResponseModel.success(
-        request.pkg_id, request.req_id, **page.model_dump()
+        request.pkg_id, request.req_id, page.data, page.meta
     )
 
 
@@ -45,7 +45,7 @@ async def get_paginated_authors(
     command = PaginateAuthorsCommand(AuthorRepository(context.session))
     page = await command.execute(request.data)
     return ResponseModel.success(
-        request.pkg_id, request.req_id, **page.model_dump()
+        request.pkg_id, request.req_id, page.data, page.meta
     )
 
 

@@ -25,7 +25,7 @@ async def get_books(
     command = ListBooksCommand(BookRepository(context.session))
     page = await command.execute(request.data)
     return ResponseModel.success(
-        request.pkg_id, request.req_id, **page.model_dump()
+        request.pkg_id, request.req_id, page.data, page.meta
     )
 
 
