@@ -139,36 +139,33 @@ class AuthBackend:
             Unavailable: Its key is unknown and Keycloak cannot be asked.
         """
         try:
-            user = await self._authenticate(token)
+            encoded = encode(token)
+            digest = sha256(encoded).digest()
+            if self._generation != self._keys.generation:
+                self._forget_everyone()
+            user = self._users.get(digest) or await self._verify(encoded)
+            self._keep(digest, user)
         except AppError as error:
             _attempts[(_status(error, "failed"),)].inc()
             raise
         _succeeded.inc()
         return user
 
-    async def _authenticate(self, token: str) -> UserModel:
-        encoded = encode(token)
-        digest = sha256(encoded).digest()
-        if self._generation != self._keys.generation:
-            self._forget_everyone()
-        user = self._users.get(digest) or await self._verify(encoded)
+    def _keep(self, digest: bytes, user: UserModel) -> None:
+        """Remember whose token it is, for as long as it is one."""
         if user.expires_at <= self._clock():
             self._users.pop(digest, None)
             raise Unauthenticated("The token has expired")
-        self._remember(digest, user)
-        if self._has_ended(user):
-            raise Unauthenticated("The session has ended")
-        return user
-
-    def _forget_everyone(self) -> None:
-        self._users.clear()
-        self._generation = self._keys.generation
-
-    def _remember(self, digest: bytes, user: UserModel) -> None:
         self._users[digest] = user
         self._users.move_to_end(digest)
         if len(self._users) > self._cache_size:
             self._users.popitem(last=False)
+        if self._has_ended(user):
+            raise Unauthenticated("The session has ended")
+
+    def _forget_everyone(self) -> None:
+        self._users.clear()
+        self._generation = self._keys.generation
 
     async def _verify(self, token: bytes) -> UserModel:
         try:

@@ -12,8 +12,7 @@ import json
 import logging
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -29,35 +28,37 @@ _QUIET: Final = ("httpx", "httpcore", "watchfiles", "alembic")
 
 
 class Output:
-    """Standard output, which writes several lines at once when it is told to.
-
-    One by one is the rule: a line should be there when a process is killed.
-    """
-
-    def __init__(self) -> None:
-        self._holders = 0
+    """Standard output, whatever it is at the moment."""
 
     def write(self, text: str) -> None:
         """Write, or keep what will be written."""
         sys.stdout.write(text)
 
     def flush(self) -> None:
-        """Write what is kept, unless more is to come."""
-        if not self._holders:
-            sys.stdout.flush()
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Write the lines of a block when it is left."""
-        self._holders += 1
-        try:
-            yield
-        finally:
-            self._holders -= 1
-            self.flush()
+        """Write what is kept."""
+        sys.stdout.flush()
 
 
 output: Final = Output()
+
+
+def log_together(name: str, events: Iterable[EventDict]) -> None:
+    """Log several events of the level INFO as this module's, in one piece.
+
+    They are complete: the log context of this moment is not added.
+    """
+    if not structlog.get_logger(name).is_enabled_for(logging.INFO):
+        return
+    logger = LineLogger(name)
+    _, *processors = structlog.get_config()["processors"]
+    lines = []
+    for event in events:
+        line: Any = event
+        for process in processors:
+            line = process(logger, "info", line)
+        lines.append(f"{line}\n")
+    output.write("".join(lines))
+    output.flush()
 
 
 class LineLogger(structlog.WriteLogger):

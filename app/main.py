@@ -4,13 +4,14 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from app import __version__
 from app.api.ws.consumers.web import serve_socket
@@ -125,9 +126,26 @@ def load_role_map(surface: Surface, path: Path) -> RBACManager:
     return rbac
 
 
+class _Api(FastAPI):
+    """The framework, without its layers around our middlewares.
+
+    They do nothing here: errors have been answered by then, nothing is
+    traced, and bodies are limited further in.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return our middlewares, with the framework behind them."""
+        app: Any = super().build_middleware_stack()
+        while self.user_middleware and not isinstance(
+            app, cast("type", self.user_middleware[0].cls)
+        ):
+            app = app.app
+        return cast("ASGIApp", app)
+
+
 def make_api(surface: Surface, **options: Any) -> FastAPI:
     """Return an application with these routes and nothing behind them."""
-    api = FastAPI(
+    api = _Api(
         title="Gatehouse",
         version=__version__,
         openapi_url=None,

@@ -36,6 +36,8 @@ from app.settings import Settings, load_settings
 
 _CPU_CLOCK: Final = 2
 """What makes of a process's id the number of its clock, on Linux."""
+_UVICORNS_OWN: Final = {"http": "httptools", "ws": "websockets-sansio"}
+"""The echo is what uvicorn makes of it, without what we have added."""
 MakeApp = Callable[[Settings], Any]
 
 
@@ -137,9 +139,10 @@ def _serve(
     os.environ.update(environment)
     settings = load_settings()
     configure_logging(settings)
-    config = uvicorn.Config(
-        make_app(settings), backlog=4096, **uvicorn_options(settings)
-    )
+    options = uvicorn_options(settings)
+    if make_app is make_echo:
+        options |= _UVICORNS_OWN
+    config = uvicorn.Config(make_app(settings), backlog=4096, **options)
     uvicorn.Server(config).run(sockets=[listener])
 
 

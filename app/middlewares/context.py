@@ -4,15 +4,19 @@ import asyncio
 import re
 import time
 from collections.abc import Sequence
-from contextvars import Context, copy_context
 from os import urandom
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, unbind_contextvars
+from structlog.contextvars import (
+    bind_contextvars,
+    get_contextvars,
+    unbind_contextvars,
+)
+from structlog.typing import EventDict
 
 from app.constants import PROBES
-from app.logging import output
+from app.logging import log_together
 from app.middlewares.answering import Answering
 from app.types import RequestId
 from app.utils.ip import Network, client_address
@@ -20,7 +24,7 @@ from app.utils.ip import Network, client_address
 # What looks like a token is no name: names are in logs, answers, audit rows.
 _VALID = re.compile(rb"(?!.*eyJ)[\w.:/+=-]{1,128}", re.ASCII)
 
-logger = structlog.get_logger(__name__)
+_logger = structlog.get_logger(__name__)
 
 
 class AccessLog:
@@ -31,19 +35,21 @@ class AccessLog:
     """
 
     def __init__(self) -> None:
-        self._ended: list[tuple[Context, Scope, int, float]] = []
+        self._ended: list[EventDict] = []
 
     def add(self, scope: Scope, status: int, seconds: float) -> None:
         """Write a line soon, with the log context of this moment."""
+        if scope["path"] in PROBES:
+            _logger.debug(**_end(scope, status, seconds))
+            return
         if not self._ended:
             asyncio.get_running_loop().call_soon(self._write)
-        self._ended.append((copy_context(), scope, status, seconds))
+        end = _end(scope, status, seconds)
+        self._ended.append({**_context(scope), **end})
 
     def _write(self) -> None:
         ended, self._ended = self._ended, []
-        with output.held():
-            for context, scope, status, seconds in ended:
-                context.run(_log_end, scope, status, seconds)
+        log_together(__name__, ended)
 
 
 class RequestContextMiddleware:
@@ -99,18 +105,28 @@ class RequestContextMiddleware:
                 self._access_log.add(scope, answering.status, seconds)
 
 
-def _log_end(scope: Scope, status: int, seconds: float) -> None:
-    """Log what was asked and how it ended; never the query or a header."""
-    log = logger.debug if scope["path"] in PROBES else logger.info
+def _context(scope: Scope) -> EventDict:
+    """Return the log context; a request's takes time to collect."""
+    if scope["type"] != "http":
+        return get_contextvars()
+    state = scope["state"]
+    context = {"request_id": state["request_id"]}
+    if "action" in state:
+        context["user"] = state["action"].user.id
+    return context
+
+
+def _end(scope: Scope, status: int, seconds: float) -> EventDict:
+    """Tell what was asked and how it ended; never the query or a header."""
     route = scope["state"].get("route")
-    log(
-        "request" if scope["type"] == "http" else "socket",
-        method=scope.get("method", "GET"),
-        path=scope["path"],
-        route=route.template if route else None,
-        status=status,
-        duration_ms=round(seconds * 1000, 1),
-    )
+    return {
+        "method": scope.get("method", "GET"),
+        "path": scope["path"],
+        "route": route.template if route else None,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 1),
+        "event": "request" if scope["type"] == "http" else "socket",
+    }
 
 
 def _request_id(scope: Scope) -> RequestId:

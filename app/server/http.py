@@ -17,6 +17,7 @@ from websockets.http11 import Request
 
 from app import constants as c
 from app.server.admission import CPU, FILES, Admission
+from app.server.corked import CorkedTransport
 from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
 from app.server.websocket import WebSocketProtocol
 
@@ -59,7 +60,8 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         self, transport: asyncio.Transport
     ) -> None:
         """Start to wait for the first request, if there is room."""
-        super().connection_made(transport)
+        corked: Any = CorkedTransport(transport, self.loop)
+        super().connection_made(corked)
         surplus = self._surplus()
         if surplus:
             self._shed(surplus)
@@ -155,8 +157,9 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
             server_state=self.server_state,
             app_state=self.app_state,
         )
-        protocol.connection_made(self.transport)
-        self.transport.set_protocol(protocol)
+        transport = cast("CorkedTransport", self.transport).plain
+        protocol.connection_made(transport)
+        transport.set_protocol(protocol)
         protocol.handle_connect(self._handshake())
 
     def _handshake(self) -> Request:

@@ -14,11 +14,14 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+import structlog
+from structlog.contextvars import merge_contextvars
+from structlog.processors import JSONRenderer
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api.ws.constants import PkgID
-from app.logging import LineLogger, output, to_json
+from app.logging import LineLogger, log_together, to_json
 from tests.fixtures.processes import SERVE, ServiceProcess, StartService
 from tests.fixtures.servers import Servers
 
@@ -295,7 +298,20 @@ class Written(io.RawIOBase):
         return len(part)
 
 
-def test_held_lines_are_written_at_once(
+@pytest.fixture
+def as_json() -> Iterator[None]:
+    """Events of this process are lines of JSON."""
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[merge_contextvars, JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+    )
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("as_json")
+def test_lines_logged_together_are_written_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Other lines are written one by one, as soon as they are said."""
@@ -305,13 +321,14 @@ def test_held_lines_are_written_at_once(
     logger = LineLogger()
     logger.info("a")
     assert [b"a\n"] == written.parts
-    with output.held():
-        logger.info("b")
-        with output.held():
-            logger.error("c")
-        assert [b"a\n"] == written.parts
-    logger.info("d")
-    assert [b"a\n", b"b\nc\n", b"d\n"] == written.parts
+    log_together("b", [{"event": "c", "user": "u"}, {"event": "d"}])
+    _, both = written.parts
+    lines = both.decode().splitlines()
+    assert [("c", "u"), ("d", None)] == [
+        (line["event"], line.get("user")) for line in map(json.loads, lines)
+    ]
+    logger.info("e")
+    assert b"e\n" == written.parts[-1]
 
 
 async def test_ends_are_not_logged_where_nobody_wants_it(

@@ -1,0 +1,60 @@
+"""A transport that gives the kernel an answer's head and body together.
+
+uvicorn writes them one after the other, and each write wakes the client up:
+it costs as much as all our middlewares. What is written in one turn of the
+event loop goes out at its end, or earlier when there is much of it; nothing
+waits for a later turn.
+"""
+
+import asyncio
+from typing import Any, Final
+
+_MOST_BYTES: Final = 65_536
+"""What may wait; an answer in many parts should not fill the memory."""
+
+
+class CorkedTransport:
+    """A transport, all of it, but that its writes wait for each other.
+
+    Args:
+        transport: Where they go.
+        loop: Its event loop.
+    """
+
+    __slots__ = ("_loop", "_parts", "_size", "plain")
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.plain = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def write(self, data: bytes) -> None:
+        """Write, at the end of this turn of the event loop."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > _MOST_BYTES:
+            self._flush()
+
+    def write_eof(self) -> None:
+        """Write all, and say that it was the last."""
+        self._flush()
+        self.plain.write_eof()
+
+    def close(self) -> None:
+        """Write all, and close."""
+        self._flush()
+        self.plain.close()
+
+    def _flush(self) -> None:
+        parts, self._parts = self._parts, []
+        self._size = 0
+        if parts:
+            self.plain.write(b"".join(parts))
