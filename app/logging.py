@@ -47,10 +47,16 @@ def log_together(name: str, events: Iterable[EventDict]) -> None:
 
     They are complete: the log context of this moment is not added.
     """
-    if not structlog.get_logger(name).is_enabled_for(logging.INFO):
+    config = structlog.get_config()
+    usual = structlog.get_logger(name)
+    if config["logger_factory"] is not LineLogger:  # we write no lines here
+        for event in events:
+            usual.info(**event)
+        return
+    if not usual.is_enabled_for(logging.INFO):
         return
     logger = LineLogger(name)
-    _, *processors = structlog.get_config()["processors"]
+    _, *processors = config["processors"]
     lines = []
     for event in events:
         line: Any = event

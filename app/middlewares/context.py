@@ -103,6 +103,9 @@ class RequestContextMiddleware:
             if self._access_log is not None:
                 seconds = time.perf_counter() - started
                 self._access_log.add(scope, answering.status, seconds)
+            # It refers to the server's part of the request, which refers to
+            # the scope: without it, all of that is gone at once.
+            del scope["state"]["answering"]
 
 
 def _context(scope: Scope) -> EventDict:

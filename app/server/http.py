@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
+    RequestResponseCycle,
 )
 from uvicorn.server import ServerState
 from websockets.datastructures import Headers
@@ -72,6 +73,7 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         """Stop to wait."""
         self._stop_deadline()
         super().connection_lost(exc)
+        self.cycle = cast("RequestResponseCycle", None)  # it refers to us
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and see whose move it is now."""
@@ -161,6 +163,8 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         protocol.connection_made(transport)
         transport.set_protocol(protocol)
         protocol.handle_connect(self._handshake())
+        # It holds us, and nobody else does from now on.
+        self.parser = cast("httptools.HttpRequestParser", None)
 
     def _handshake(self) -> Request:
         headers = Headers()

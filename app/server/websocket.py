@@ -142,6 +142,17 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
             is_text = self.curr_msg_data_type == "text"
             self._take(data.decode() if is_text else None)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of what holds us, so that no garbage is left to look for."""
+        super().connection_lost(exc)
+        self._take = None
+        del self.conn.parser
+
+    def on_task_complete(self, task: "asyncio.Task[None]") -> None:
+        """Let go of what the application was given; it holds us, too."""
+        super().on_task_complete(task)
+        del self.scope
+
     def pause_writing(self) -> None:
         """Note since when the client has been reading too slowly."""
         super().pause_writing()

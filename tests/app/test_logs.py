@@ -305,6 +305,7 @@ def as_json() -> Iterator[None]:
     structlog.configure(
         processors=[merge_contextvars, JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
+        logger_factory=LineLogger,
     )
     yield
     structlog.configure(**before)

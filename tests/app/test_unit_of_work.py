@@ -76,7 +76,7 @@ class Client:
         """Return the names of all authors."""
         async with self.database.unit_of_work() as session:
             page, _ = await AuthorRepository(session).list_after(9, None, {})
-            return [row["name"] for row in page]
+            return [row.name for row in page]
 
 
 @pytest.fixture

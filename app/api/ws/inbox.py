@@ -72,6 +72,10 @@ class Inbox:
             self._waiting = None
             self._wire.resume_reading()
 
+    def release(self) -> None:
+        """Let go of who answers, who holds this: nothing more is taken."""
+        del self._answer
+
     async def has_room(self) -> None:
         """Wait until another message can be taken."""
         await self._until(lambda: self._waiting is None)

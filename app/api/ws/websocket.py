@@ -180,6 +180,7 @@ class PackageAuthWebSocketEndpoint(ABC):
                 await self._live()
         finally:
             self.container.sockets.remove(self)
+            self._inbox.release()
 
     async def _live(self) -> None:
         metrics.ws_connections_active.inc()
