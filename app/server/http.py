@@ -10,7 +10,6 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
-    RequestResponseCycle,
 )
 from uvicorn.server import ServerState
 from websockets.datastructures import Headers
@@ -73,7 +72,7 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         """Stop to wait."""
         self._stop_deadline()
         super().connection_lost(exc)
-        self.cycle = cast("RequestResponseCycle", None)  # it refers to us
+        self.cycle = None  # type: ignore[assignment]  # it refers to us
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and see whose move it is now."""
@@ -164,7 +163,7 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         transport.set_protocol(protocol)
         protocol.handle_connect(self._handshake())
         # It holds us, and nobody else does from now on.
-        self.parser = cast("httptools.HttpRequestParser", None)
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does
 
     def _handshake(self) -> Request:
         headers = Headers()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.utils.garbage import lasting_objects
 from tests.fixtures.service import Service
 from tests.fixtures.sockets import ask, open_socket
 
+SECONDS = 10
 OURS = ("app.", "uvicorn.", "uvloop.", "httptools.")
 
 
@@ -52,8 +54,10 @@ def kinds(garbage: list[Any]) -> set[str]:
 async def until_gone(service: Service) -> None:
     """Wait until the service has noticed that nobody is there any more."""
     state = service.server.server_state
+    deadline = time.monotonic() + SECONDS
     while state.connections or state.tasks:
-        await asyncio.sleep(0.01)
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0)
 
 
 async def closed(socket: ClientConnection) -> None:
