@@ -179,9 +179,9 @@ docs: $(INSTALLED)  ## Write docs/settings.md from the settings
 .PHONY: requirements
 requirements: $(INSTALLED)  ## Lock the dependencies (ARGS=--upgrade: newest)
 	@$(UV) pip compile $(LOCK) pyproject.toml operator/pyproject.toml \
-	  --extra service --group dev $(ARGS) \
+	  $(EXTRAS) --group dev $(ARGS) \
 	  --output-file requirements/dev.txt
-	@$(UV) pip compile $(LOCK) pyproject.toml --extra service \
+	@$(UV) pip compile $(LOCK) pyproject.toml $(EXTRAS) \
 	  --constraint requirements/dev.txt \
 	  --output-file requirements/service.txt
 	@$(UV) pip compile $(LOCK) operator/pyproject.toml \
@@ -255,6 +255,9 @@ $(INSTALLED): $(SYNCED) pyproject.toml operator/pyproject.toml
 	@$(UV) pip install --python $(BIN)/python --quiet --no-deps \
 	  --no-build-isolation --editable . --editable operator
 	@touch $@
+
+# What the image has.
+EXTRAS := --extra service --extra otel
 
 # What `uv pip compile` writes: pins with hashes for every platform, and no
 # line that names a host.

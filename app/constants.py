@@ -263,6 +263,8 @@ MANAGEMENT_PATHS: Final = PROBES - {"/health"}
 """Those that are not on the client port where there is a `MANAGEMENT_PORT`."""
 
 # Background tasks
+OTEL_FLUSH_SECONDS: Final = 2.0
+"""How long a process that ends waits for the collector of its spans."""
 GC_YOUNG_OBJECTS: Final = 10_000
 """How many objects are made before the young ones are looked through."""
 GC_FULL_AFTER: Final = 30

@@ -13,10 +13,11 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from functools import partial
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import structlog
 from fastapi import FastAPI
+from opentelemetry.trace import Tracer
 
 from app.auth import AuthBackend
 from app.constants import (
@@ -58,6 +59,9 @@ from app.utils.rate_limiter import (
     RateLimiter,
 )
 
+if TYPE_CHECKING:
+    from app.utils.span_export import SpanExport
+
 logger = structlog.get_logger(__name__)
 
 
@@ -88,6 +92,7 @@ class Container:
     audit_writer: AuditWriter
     retention: Retention
     pushing: Pushing
+    tracer: Tracer | None
     started: Health
     ready: Health
     health: Health
@@ -105,7 +110,10 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[State]]
 
 
 def make_lifespan(
-    settings: Settings, router: PackageRouter, rbac: RBACManager
+    settings: Settings,
+    router: PackageRouter,
+    rbac: RBACManager,
+    spans: "SpanExport | None" = None,
 ) -> Lifespan:
     """Return the lifespan of an application.
 
@@ -113,12 +121,17 @@ def make_lifespan(
         settings: The process's settings.
         router: The messages it understands.
         rbac: The manager, with its first role map in force.
+        spans: Sends spans, where they are wanted.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
-            container = _build(settings, router, rbac, stack)
+            if spans is not None:
+                spans.start()
+                stack.push_async_callback(spans.close)
+            tracer = spans.tracer if spans else None
+            container = _build(settings, router, rbac, tracer, stack)
             supervisor = await stack.enter_async_context(Supervisor())
             _start_tasks(container, supervisor)
             stack.enter_context(lasting_objects())
@@ -135,6 +148,7 @@ def _build(
     settings: Settings,
     router: PackageRouter,
     rbac: RBACManager,
+    tracer: Tracer | None,
     stack: AsyncExitStack,
 ) -> Container:
     database = Database(settings)
@@ -195,6 +209,7 @@ def _build(
         audit_writer=audit_writer,
         retention=Retention(database, settings.audit_retention_days),
         pushing=pushing,
+        tracer=tracer,
         started=Health(started),
         ready=Health(ready),
         health=Health({**ready, "redis": redis.ping}),

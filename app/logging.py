@@ -22,6 +22,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.settings import Settings
 from app.utils.scrub import scrub
+from app.utils.tracing import current_trace
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 _QUIET: Final = ("httpx", "httpcore", "watchfiles", "alembic")
@@ -85,6 +86,7 @@ def configure_logging(settings: Settings) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _Describe(settings.pod_name or socket.gethostname()),
+        *([_add_trace] if settings.otel_enabled else []),
     ]
     render = _rendering(settings.log_format)
     structlog.configure(
@@ -110,6 +112,11 @@ class _Describe:
         event["timestamp"] = datetime.now(UTC).isoformat()[:-6] + "Z"
         event["pod"] = self._pod
         return event
+
+
+def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Add of which span a line is; the access log's say it themselves."""
+    return {**current_trace(), **event}
 
 
 def _rendering(style: str) -> list[Processor]:

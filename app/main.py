@@ -1,14 +1,16 @@
 """The composition root: the only module that sees every layer."""
 
 import os
+import socket
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
@@ -42,9 +44,13 @@ from app.settings import (
     load_settings,
     misspelt,
 )
+from app.utils.tracing import is_untraced
 
 PACKAGES = ("app.api",)
 """Where routers and package routers are looked for."""
+
+if TYPE_CHECKING:
+    from app.utils.span_export import SpanExport
 
 logger = structlog.get_logger(__name__)
 
@@ -126,11 +132,21 @@ def load_role_map(surface: Surface, path: Path) -> RBACManager:
     return rbac
 
 
+UNTRACED: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+    "exclude": is_untraced,
+}
+
+
 class _Api(FastAPI):
     """The framework, without its layers around our middlewares.
 
-    They do nothing here: errors have been answered by then, nothing is
-    traced, and bodies are limited further in.
+    They do nothing here: errors have been answered by then, and bodies are
+    limited further in.
     """
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -143,7 +159,11 @@ class _Api(FastAPI):
         return cast("ASGIApp", app)
 
 
-def make_api(surface: Surface, **options: Any) -> FastAPI:
+def make_api(
+    surface: Surface,
+    telemetry: TelemetryConfig = UNTRACED,
+    **options: Any,
+) -> FastAPI:
     """Return an application with these routes and nothing behind them."""
     api = _Api(
         title="Gatehouse",
@@ -152,7 +172,7 @@ def make_api(surface: Surface, **options: Any) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=telemetry,
         exception_handlers={
             HTTPException: _raise,
             RequestValidationError: _raise,
@@ -192,13 +212,37 @@ def create_app(
         disabled=_disabled(settings),
     )
     rbac = load_role_map(surface, settings.actions_file_path)
+    telemetry, spans = UNTRACED, None
+    if settings.otel_enabled:
+        spans = _make_span_export(settings)
+        provider = spans.provider
+        telemetry = {**UNTRACED, "tracing": True, "tracer_provider": provider}
     return make_api(
         surface,
-        lifespan=make_lifespan(settings, surface.packages, rbac),
+        telemetry,
+        lifespan=make_lifespan(settings, surface.packages, rbac, spans),
         middleware=middlewares(
             settings, surface.routes, surface.endpoints, serve_socket
         ),
     )
+
+
+def _make_span_export(settings: Settings) -> "SpanExport":
+    """Import what only traces need, and an installation may do without.
+
+    Raises:
+        ConfigurationError: It is not installed.
+    """
+    try:
+        from app.utils.span_export import SpanExport  # noqa: PLC0415
+    except ImportError as error:
+        message = (
+            f"OTEL_ENABLED: {error.name} is not installed; it comes with"
+            " the extra `otel`"
+        )
+        raise ConfigurationError(message) from None
+    pod = settings.pod_name or socket.gethostname()
+    return SpanExport(settings.otel_service_name, pod)
 
 
 def _disabled(settings: Settings) -> set[str]:

@@ -124,6 +124,10 @@ class Settings(DatabaseSettings):
     """One JSON object a line, or text for people."""
     access_log_enabled: bool = True
     """Whether each request and each socket is logged when it ends."""
+    otel_enabled: bool = False
+    """Whether spans are sent; `OTEL_EXPORTER_OTLP_*` say where to."""
+    otel_service_name: Annotated[str, Field(min_length=1)] = "gatehouse"
+    """What this service is called in traces."""
     pod_name: str | None = None
     """The pod's name, for logs; else the host's."""
     management_port: Port | None = None

@@ -16,6 +16,7 @@ from app.middlewares.management import ManagementPortMiddleware
 from app.middlewares.permissions import PermAuthHTTPMiddleware
 from app.middlewares.prometheus import PrometheusMiddleware
 from app.middlewares.rate_limit import RateLimitMiddleware
+from app.middlewares.span_name import SpanNameMiddleware
 from app.middlewares.unit_of_work import UnitOfWorkMiddleware
 from app.routing import RouteTable
 from app.settings import Settings
@@ -46,9 +47,11 @@ def middlewares(
             RequestContextMiddleware,
             sockets=sockets,
             access_log=settings.access_log_enabled,
+            traced=settings.otel_enabled,
             trusted_proxies=settings.trusted_proxies,
         ),
         Middleware(PrometheusMiddleware, routes=routes),
+        *([Middleware(SpanNameMiddleware)] if settings.otel_enabled else []),
         Middleware(AuditMiddleware),
         Middleware(ErrorsMiddleware),
         Middleware(RateLimitMiddleware),

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Sequence
 from os import urandom
+from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +21,7 @@ from app.logging import log_together
 from app.middlewares.answering import Answering
 from app.types import RequestId
 from app.utils.ip import Network, client_address
+from app.utils.tracing import current_trace
 
 # What looks like a token is no name: names are in logs, answers, audit rows.
 _VALID = re.compile(rb"(?!.*eyJ)[\w.:/+=-]{1,128}", re.ASCII)
@@ -32,9 +34,13 @@ class AccessLog:
 
     Those that end in one turn of the event loop are written together, at its
     end: one by one they take a fifth of all that a small request costs.
+
+    Args:
+        traced: Whether they tell of which span they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, traced: bool) -> None:
+        self._traced = traced
         self._ended: list[EventDict] = []
 
     def add(self, scope: Scope, status: int, seconds: float) -> None:
@@ -45,6 +51,8 @@ class AccessLog:
         if not self._ended:
             asyncio.get_running_loop().call_soon(self._write)
         end = _end(scope, status, seconds)
+        if self._traced:
+            end |= current_trace()
         self._ended.append({**_context(scope), **end})
 
     def _write(self) -> None:
@@ -61,6 +69,7 @@ class RequestContextMiddleware:
     Args:
         sockets: Where sockets go on; what is for HTTP costs them nothing.
         access_log: Whether ends are logged.
+        traced: Whether there are spans.
         trusted_proxies: Who may say where a request came from.
     """
 
@@ -70,12 +79,13 @@ class RequestContextMiddleware:
         *,
         sockets: ASGIApp,
         access_log: bool,
+        traced: bool,
         trusted_proxies: Sequence[Network],
     ) -> None:
         self.app = app
         self.sockets = sockets
         self.trusted_proxies = trusted_proxies
-        self._access_log = AccessLog() if access_log else None
+        self._access_log = AccessLog(traced=traced) if access_log else None
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send
@@ -119,7 +129,7 @@ def _context(scope: Scope) -> EventDict:
     return context
 
 
-def _end(scope: Scope, status: int, seconds: float) -> EventDict:
+def _end(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
     """Tell what was asked and how it ended; never the query or a header."""
     route = scope["state"].get("route")
     return {

@@ -50,7 +50,8 @@ def asked(lock: str) -> list[Requirement]:
     extras = project["optional-dependencies"]
     service = [
         Requirement(item)
-        for item in (*project["dependencies"], *extras["service"])
+        for extra in ("service", "otel")
+        for item in (*project["dependencies"], *extras[extra])
     ]
     operator = [
         Requirement(item)

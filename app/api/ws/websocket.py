@@ -50,6 +50,7 @@ from app.schemas.user import UserModel
 from app.utils import metrics
 from app.utils.frames import text_frame
 from app.utils.metrics import Children
+from app.utils.tracing import Messages
 
 if TYPE_CHECKING:
     from app.lifespan import Container
@@ -82,7 +83,8 @@ class PackageAuthWebSocketEndpoint(ABC):
         self._afterwards: dict[
             asyncio.Task[Any] | None, Callable[[], Awaitable[None]]
         ] = {}
-        settings = self.container.settings
+        settings, tracer = self.container.settings, self.container.tracer
+        self._spans = Messages(tracer) if tracer else None
         self._wire = wire_of(scope.get("extensions") or {}, send)
         self._inbox = Inbox(
             self._answer, settings.ws_max_in_flight, self._wire
@@ -294,8 +296,12 @@ class PackageAuthWebSocketEndpoint(ABC):
 
     async def _process(self, text: Text) -> ResponseModel:
         began = time.perf_counter()
-        reply = await self.on_receive(text)
-        name = self.container.router.name(reply.pkg_id)
+        name_of = self.container.router.name
+        answer = self.on_receive(text)
+        if self._spans is not None:
+            answer = self._spans.traced(answer, name_of)
+        reply = await answer
+        name = name_of(reply.pkg_id)
         _durations[(name,)].observe(time.perf_counter() - began)
         return reply
 
