@@ -28,7 +28,7 @@ GATES := ruff-check mypy interrogate typos dead-code-scan bandit-scan \
 help:  ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-21s %s\n", $$1, $$2 }' \
+	  /^[a-z0-9-]+:.*## / { printf "  %-21s %s\n", $$1, $$2 }' \
 	  $(firstword $(MAKEFILE_LIST))
 
 ##@ Run
@@ -155,6 +155,7 @@ import-lint: $(INSTALLED)  ## Check that imports go down the layers
 .PHONY: deptry
 deptry: $(INSTALLED)  ## Compare the dependencies with the imports
 	@$(BIN)/deptry . 2>&1
+	@cd operator && ../$(BIN)/deptry . 2>&1
 
 .PHONY: skjold-scan
 skjold-scan: $(INSTALLED)  ## Look the locked packages up in the advisories

@@ -191,6 +191,14 @@ LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 
 # Role map
 ACTIONS_FILE_POLL_SECONDS: Final = 0.25
+ROLE_MAP_POLL_SECONDS: Final = 0.5
+"""How often the number of the signed map is asked for: a message that said it
+may have been lost."""
+ROLE_MAP_TIMEOUT_SECONDS: Final = 0.4
+"""How long Redis may take to tell it."""
+ACKNOWLEDGED_LIFE_SECONDS: Final = 30
+ACKNOWLEDGE_SECONDS: Final = 10.0
+"""How often a pod says so again."""
 RBAC_REMEMBERED_ROLE_SETS: Final = 1000
 """Of so many sets of roles it is remembered what they permit."""
 

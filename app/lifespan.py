@@ -38,13 +38,15 @@ from app.settings import Settings
 from app.storage.audit import AuditQueue
 from app.storage.db import Database
 from app.storage.redis import RRedis
+from app.storage.role_maps import RoleMaps
 from app.storage.session_stream import SessionStream
 from app.tasks.audit_writer import AuditWriter
 from app.tasks.kc_user_session import UserSessionTask
 from app.tasks.loop_watchdog import watch_loop
 from app.tasks.permissions_watch import watch_permissions
-from app.tasks.pushing import Pushing
+from app.tasks.pushing import Pushing, process_name
 from app.tasks.retention import Retention
+from app.tasks.role_map_follower import RoleMapFollower
 from app.tasks.sign_out import sign_out
 from app.tasks.supervisor import Supervisor
 from app.utils.deadline import Deadlines
@@ -92,6 +94,7 @@ class Container:
     audit_writer: AuditWriter
     retention: Retention
     pushing: Pushing
+    role_maps: RoleMaps
     tracer: Tracer | None
     started: Health
     ready: Health
@@ -209,6 +212,7 @@ def _build(
         audit_writer=audit_writer,
         retention=Retention(database, settings.audit_retention_days),
         pushing=pushing,
+        role_maps=RoleMaps(redis, limiter_redis),
         tracer=tracer,
         started=Health(started),
         ready=Health(ready),
@@ -224,7 +228,6 @@ def _reads(condition: Callable[[], bool]) -> Check:
 
 
 def _start_tasks(container: Container, supervisor: Supervisor) -> None:
-    path = container.settings.actions_file_path
     supervisor.start("keys", container.keys.run)
     supervisor.start("database", container.database.wait_and_init_db)
     supervisor.start("ended sessions", container.sessions.run)
@@ -248,12 +251,31 @@ def _start_tasks(container: Container, supervisor: Supervisor) -> None:
             container.admission.note_lag,
         ),
     )
-    supervisor.start(
-        "permissions",
-        partial(
+    _follow_role_map(container, supervisor)
+
+
+def _follow_role_map(container: Container, supervisor: Supervisor) -> None:
+    """Follow the operator's map where there is a key for it, else the file."""
+    settings = container.settings
+    if settings.rbac_signing_key is None:
+        watch = partial(
             watch_permissions,
-            path,
+            settings.actions_file_path,
             container.rbac,
             ACTIONS_FILE_POLL_SECONDS,
-        ),
+        )
+        supervisor.start("permissions", watch)
+        return
+    follower = RoleMapFollower(
+        settings.rbac_signing_key.get_secret_value().encode(),
+        container.role_maps,
+        settings.rbac_compiled_path,
+        container.rbac,
+        container.pushing.hub,
+    )
+    pod = process_name(settings.pod_name)
+    supervisor.start("role map messages", follower.listen)
+    supervisor.start("role map", follower.poll)
+    supervisor.start(
+        "role map acknowledged", partial(follower.acknowledge, pod)
     )

@@ -179,6 +179,11 @@ class Settings(DatabaseSettings):
 
     actions_file_path: Path = Path("actions.json")
     """The role map; an edit is in force within a second."""
+    rbac_signing_key: SecretStr | None = None
+    """With it, the role map is the operator's, from Redis, and the file only
+    what there is before the first."""
+    rbac_compiled_path: Path | None = None
+    """Where the operator's map is mounted, for when Redis is away."""
     excluded_paths: str = DEFAULT_EXCLUDED_PATHS
     """Route templates that need no token, as a pattern."""
     auth_login_enabled: bool = False

@@ -12,6 +12,7 @@ last push, from where a client can go on.
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import IntEnum
 
 import structlog
@@ -59,6 +60,8 @@ class PushHub:
         self._sockets = sockets
         self._history = history
         self._map_changed = asyncio.Event()
+        self._map_told = asyncio.Event()
+        self._told = (0, 0)
         rbac.watch(self._map_changed.set)
 
     def may_read(self, pkg_id: int, user: UserModel) -> bool:
@@ -124,14 +127,38 @@ class PushHub:
 
     async def tell_of_role_maps(self) -> None:
         """Tell every socket when another role map has come into force."""
+        digest = self._rbac.snapshot and self._rbac.snapshot.digest
         while True:
             await self._map_changed.wait()
             self._map_changed.clear()
             snapshot = self._rbac.snapshot
-            data = {"digest": snapshot.digest if snapshot else None}
-            await self._tell_all(PkgID.PERMISSIONS_CHANGED, data)
+            if snapshot is None:
+                continue
+            sent = 0
+            if snapshot.digest != digest:
+                digest = snapshot.digest
+                data = {"digest": digest}
+                sent = await self._tell_all(PkgID.PERMISSIONS_CHANGED, data)
+            self._told = (snapshot.revision, sent)
+            self._map_told.set()
 
-    async def _tell_all(self, pkg_id: PkgID, data: object) -> None:
+    async def told_of_map(self, seconds: float) -> tuple[int, int]:
+        """Wait until every socket has been told of another role map.
+
+        Args:
+            seconds: How long to wait at most.
+
+        Returns:
+            The number of the last map that they were told of, and how many
+            there were.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._map_told.wait()
+        self._map_told.clear()
+        return self._told
+
+    async def _tell_all(self, pkg_id: PkgID, data: object) -> int:
         frame = make_frame(pkg_id, data, self.position)
         sent = 0
         for sockets in self._chunks():
@@ -142,6 +169,7 @@ class PushHub:
                     sent += 1
             await asyncio.sleep(0)
         count_pushes(sent)
+        return sent
 
     def _is_due(self, push: Push, socket: OpenSocket) -> bool:
         outlet = socket.outlet

@@ -37,8 +37,9 @@ __all__ = ["Catalogue", "RBACManager", "Snapshot"]
 class Snapshot:
     """A map in force: what it says and where it is from.
 
-    `revision` rises by one with every map this process applies; `lines` are
-    those of the sets of roles that somebody has asked for.
+    `revision` is the map's own, or rises by one with every map that this
+    process applies; `lines` are those of the sets of roles that somebody has
+    asked for.
     """
 
     permission_map: PermissionMap
@@ -75,6 +76,7 @@ class RBACManager:
         *,
         source: str,
         strict: bool = False,
+        revision: int | None = None,
     ) -> Snapshot:
         """Put a map in force, or leave the old one if the new one is wrong.
 
@@ -84,6 +86,8 @@ class RBACManager:
             strict: The map must have a rule for every handler and none
                 without a handler. Else such rules are only warned of, and
                 handlers without a rule denied.
+            revision: The map's own number; None where it has none, and the
+                next one is given to it.
 
         Raises:
             PermissionMapError: A line for each fault, which names it.
@@ -95,7 +99,7 @@ class RBACManager:
         if faults:
             raise PermissionMapError(faults)
         self._warn_of_unknown(permission_map, source)
-        snapshot = self._compile(permission_map, source)
+        snapshot = self._compile(permission_map, source, revision)
         self._snapshot = snapshot
         for tell in self._watchers:
             tell()
@@ -106,16 +110,22 @@ class RBACManager:
         """Call this whenever another map has come into force."""
         self._watchers.append(tell)
 
-    def _compile(self, permission_map: PermissionMap, source: str) -> Snapshot:
+    def _compile(
+        self, permission_map: PermissionMap, source: str, revision: int | None
+    ) -> Snapshot:
         ws, http = compile_map(permission_map, self.catalogue)
         return Snapshot(
             permission_map=permission_map,
             digest=permission_map.digest,
             source=source,
-            revision=self._snapshot.revision + 1 if self._snapshot else 1,
+            revision=revision or self._next_revision,
             ws=ws,
             http=http,
         )
+
+    @property
+    def _next_revision(self) -> int:
+        return self._snapshot.revision + 1 if self._snapshot else 1
 
     def _warn_of_unknown(
         self, permission_map: PermissionMap, source: str

@@ -21,7 +21,7 @@ TARGETS = {
     "soak", "test-migrations", "requirements", "docs", "hooks", "clean",
     "help",
 }  # fmt: skip
-MENTION = re.compile(r"(?:^|`)make ([a-z][a-z-]*)", re.MULTILINE)
+MENTION = re.compile(r"(?:^|`)make ([a-z][a-z0-9-]*)", re.MULTILINE)
 PASSWORD = re.compile(r"^\w+_PASSWORD=(.*)$", re.MULTILINE)
 
 

@@ -11,7 +11,8 @@ There are two ways to write the same map:
 * as JSON (`actions.json`), by permission: `document.py`;
 * as lines (a ConfigMap with a key for each role), by role: `lines.py`.
 
-`model.py` is what both become. A `PermissionMap` is always in its canonical
+`model.py` is what both become, and `sealed.py` how it gets from the operator
+to the pods. A `PermissionMap` is always in its canonical
 form, so that two maps which say the same are equal and have one digest. All
 that can be wrong with a map is a `PermissionMapError`, a line for each fault.
 
@@ -36,9 +37,22 @@ from app.schemas.permissions.model import (
     roles_of,
 )
 from app.schemas.permissions.names import ANY, SIGNED_IN, PermissionMapError
+from app.schemas.permissions.sealed import (
+    ACKNOWLEDGED,
+    CHANGED,
+    MAP_KEY,
+    REVISION_KEY,
+    SealedMap,
+    seal,
+    unseal,
+)
 
 __all__ = [
+    "ACKNOWLEDGED",
     "ANY",
+    "CHANGED",
+    "MAP_KEY",
+    "REVISION_KEY",
     "SIGNED_IN",
     "AllOf",
     "AnyOf",
@@ -47,6 +61,7 @@ __all__ = [
     "PermissionMap",
     "PermissionMapError",
     "Rule",
+    "SealedMap",
     "diff",
     "from_lines",
     "load_file",
@@ -55,5 +70,7 @@ __all__ = [
     "parse_role",
     "read_file",
     "roles_of",
+    "seal",
     "to_lines",
+    "unseal",
 ]

@@ -1,0 +1,244 @@
+"""Keeps the right role map in force, whatever was heard or missed.
+
+Each round looks at everything: what people have written, what is recorded,
+what Redis has. It is begun when something has changed, and every few seconds
+anyhow, so nothing depends on a message that may be lost; a round that finds
+all as it should be only reads. Two replicas may do this at once: the API
+server takes one of two writes to the compiled ConfigMap, and the other
+replica begins anew.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Final, NoReturn
+
+import httpx2
+import structlog
+from lightkube.core.exceptions import ApiError
+
+from app.schemas.permissions import (
+    PermissionMap,
+    diff,
+    seal,
+    to_lines,
+)
+from gatehouse_operator.cluster import Cluster
+from gatehouse_operator.publisher import Publisher, RedisAway
+from gatehouse_operator.reconcile.role_maps import (
+    Compiled,
+    Source,
+    decide,
+    is_behind,
+)
+from gatehouse_operator.settings import RoleMapSettings
+
+_ROUND_SECONDS: Final = 2.0
+_BACKOFF_SECONDS: Final = (0.1, 0.5, 1, 2, 4, 8, 15, 30)
+_CONVERGE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.02
+
+logger = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """Keeps the right map in force.
+
+    Args:
+        settings: How long a deleted map stays, and who may not be locked out.
+        built_in: In force where nobody edits one.
+        cluster: Where maps are, and what was decided on them.
+        publisher: The way to the pods.
+    """
+
+    def __init__(
+        self,
+        settings: RoleMapSettings,
+        built_in: PermissionMap,
+        cluster: Cluster,
+        publisher: Publisher,
+    ) -> None:
+        self._settings = settings
+        self._built_in = built_in
+        self._cluster = cluster
+        self._publisher = publisher
+        self._changed = asyncio.Event()
+        self._missing: dict[str, float] = {}
+        self._converging: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Look at once: something has changed."""
+        self._changed.set()
+
+    async def run(self) -> NoReturn:
+        """Go round until cancelled."""
+        failures = 0
+        while True:
+            self._changed.clear()
+            try:
+                await self._round()
+            except (ApiError, RedisAway, httpx2.HTTPError) as error:
+                pause = _BACKOFF_SECONDS[
+                    min(failures, len(_BACKOFF_SECONDS) - 1)
+                ]
+                failures += 1
+                if not _is_conflict(error) or failures > 1:
+                    logger.warning("round failed", reason=str(error))
+                await asyncio.sleep(pause)
+            else:
+                failures = 0
+                await self._pause()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(_ROUND_SECONDS):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _round(self) -> None:
+        began = time.monotonic()
+        # In this order: what is recorded was decided on what was there then.
+        compiled, version = await self._cluster.compiled()
+        sources = await self._cluster.sources()
+        if is_behind(sources, compiled):
+            return
+        if compiled is None and not sources:
+            texts = to_lines(self._built_in)
+            await self._cluster.seed(self._settings.editable_name, texts)
+        outcome = decide(
+            sources,
+            compiled,
+            self._built_in,
+            admin_role=self._settings.admin_role,
+            forgotten=self._forgotten(sources, compiled),
+            known_revision=await self._known_revision(compiled),
+        )
+        for rejected in outcome.rejected:
+            reason = "; ".join(rejected.findings)
+            await self._cluster.tell(
+                rejected.source, "Rejected", reason, warns=True
+            )
+        if outcome.compiled != compiled:
+            await self._cluster.record(outcome.compiled, version)
+        await self._publish(outcome.compiled)
+        if compiled is None or compiled.revision < outcome.compiled.revision:
+            changed = _changed(sources, compiled, outcome.compiled)
+            self._watch_pods(changed, outcome.compiled.revision, began)
+            await self._say_accepted(changed, compiled, outcome.compiled)
+
+    async def _known_revision(self, compiled: Compiled | None) -> int:
+        try:
+            return await self._publisher.revision()
+        except RedisAway:
+            if compiled is None:
+                raise  # pods may have seen any number
+            return 0
+
+    async def _publish(self, compiled: Compiled) -> None:
+        key = self._settings.rbac_signing_key.get_secret_value().encode()
+        sealed = seal(compiled.revision, compiled.permission_map, key)
+        await self._publisher.publish(compiled.revision, sealed)
+
+    def _forgotten(
+        self, sources: Collection[Source], compiled: Compiled | None
+    ) -> set[str]:
+        """Return the sources that have been gone for long enough."""
+        there = {source.uid for source in sources}
+        recorded = compiled.sources if compiled else {}
+        now = time.monotonic()
+        self._missing = {
+            uid: self._missing.get(uid, now)
+            for uid in recorded
+            if uid not in there
+        }
+        grace = self._settings.delete_grace_seconds
+        return {u for u, t in self._missing.items() if now - t >= grace}
+
+    async def _say_accepted(
+        self,
+        changed: Collection[Source],
+        old: Compiled | None,
+        new: Compiled,
+    ) -> None:
+        change = diff(old.permission_map if old else None, new.permission_map)
+        digest = new.permission_map.digest
+        message = f"revision {new.revision}, digest {digest[:12]}: {change}"
+        logger.info(
+            "role map compiled", revision=new.revision, changes=str(change)
+        )
+        for source in changed:
+            await self._cluster.tell(source, "Accepted", message, warns=False)
+
+    def _watch_pods(
+        self, changed: Collection[Source], revision: int, began: float
+    ) -> None:
+        if self._converging is not None:
+            self._converging.cancel()
+        self._converging = asyncio.create_task(
+            self._converge(changed, revision, began)
+        )
+
+    async def _converge(
+        self, changed: Collection[Source], revision: int, began: float
+    ) -> None:
+        """Tell when every pod has said that the map is in force there.
+
+        Args:
+            changed: What is told of.
+            revision: The map's number.
+            began: When it was seen that there is another one.
+        """
+        late: list[str] = []
+        while time.monotonic() - began < _CONVERGE_SECONDS:
+            try:
+                said = await self._publisher.acknowledged()
+            except RedisAway:
+                return
+            late = [one.pod for one in said if one.revision < revision]
+            if said and not late:
+                spent = (time.monotonic() - began) * 1000
+                swept = sum(one.swept for one in said)
+                message = (
+                    f"{len(said)}/{len(said)} pods in {spent:.0f} ms,"
+                    f" {swept} sockets told of revision {revision}"
+                )
+                for source in changed:
+                    await self._cluster.tell(
+                        source, "Converged", message, warns=False
+                    )
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+        if late:
+            message = f"revision {revision} is not in force on: "
+            for source in changed:
+                await self._cluster.tell(
+                    source,
+                    "Stale",
+                    message + ", ".join(sorted(late)),
+                    warns=True,
+                )
+
+
+def _changed(
+    sources: Collection[Source], old: Compiled | None, new: Compiled
+) -> list[Source]:
+    """Return the sources that have brought about a change."""
+    before = old.sources if old else {}
+    return [
+        source
+        for source in sources
+        if source.uid in new.sources
+        and (
+            source.uid not in before
+            or before[source.uid].texts != source.texts
+        )
+    ]
+
+
+def _is_conflict(error: Exception) -> bool:
+    return (
+        isinstance(error, ApiError)
+        and error.status.code == HTTPStatus.CONFLICT
+    )

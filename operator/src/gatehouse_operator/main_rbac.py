@@ -1,0 +1,79 @@
+"""The operator of role maps: `python -m gatehouse_operator.main_rbac`.
+
+kopf watches, and wakes the keeper at each event; what is there the keeper
+asks for itself, so nothing hangs on an event that was lost.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import kopf
+from lightkube import AsyncClient
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from app.schemas.permissions import load_file
+from gatehouse_operator.cluster import LABEL, Cluster
+from gatehouse_operator.keeper import Keeper
+from gatehouse_operator.kopf_settings import configure
+from gatehouse_operator.logging import configure_logging
+from gatehouse_operator.publisher import Publisher
+from gatehouse_operator.settings import RoleMapSettings
+
+_REDIS_SECONDS = 1.0
+_SELECTED = {LABEL: "true"}
+
+
+@kopf.on.event("configmaps", labels=_SELECTED)
+async def something_changed(memo: kopf.Memo, **_: Any) -> None:
+    """Look, whatever it was."""
+    memo.keeper.wake()
+
+
+@kopf.on.startup()
+async def start(
+    settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any
+) -> None:
+    """Begin to keep the map in force."""
+    configure(settings)
+    ours: RoleMapSettings = memo.settings
+    key = ours.rbac_signing_key.get_secret_value().encode()
+    client = AsyncClient(
+        namespace=ours.namespace, field_manager="gatehouse-rbac"
+    )
+    memo.redis = Redis.from_url(
+        ours.redis_url.get_secret_value(),
+        socket_timeout=_REDIS_SECONDS,
+        socket_connect_timeout=_REDIS_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    memo.keeper = Keeper(
+        ours,
+        load_file(ours.built_in_map_path),
+        Cluster(client, ours.compiled_name, key),
+        Publisher(memo.redis),
+    )
+    memo.keeping = asyncio.create_task(memo.keeper.run())
+
+
+@kopf.on.cleanup()
+async def stop(memo: kopf.Memo, **_: Any) -> None:
+    """End at once; what was not done is done by whoever starts next."""
+    memo.keeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await memo.keeping
+    await memo.redis.aclose()
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    settings = RoleMapSettings()
+    configure_logging()
+    memo = kopf.Memo(settings=settings)
+    kopf.run(standalone=True, namespaces=[settings.namespace], memo=memo)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The settings of the operators, all of them from the environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+
+Text = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class RoleMapSettings(BaseSettings):
+    """What the operator of role maps needs."""
+
+    namespace: Text
+    """Where role maps are edited, and where the compiled one is kept."""
+    release: Text = "gatehouse"
+    """The beginning of the names of what is made."""
+    rbac_signing_key: SecretStr
+    """Signs the map; the service has it, too."""
+    redis_url: SecretStr
+    """The Redis of the service, with its database: `redis://host:6379/0`."""
+    built_in_map_path: Path = Path("actions.json")
+    """The map that is in force when nobody edits one."""
+    admin_role: Text = "admin"
+    """Whose permissions of the built-in map somebody must always have."""
+    delete_grace_seconds: Seconds = 60.0
+    """How long a map that is deleted stays in force."""
+
+    @property
+    def compiled_name(self) -> str:
+        """The ConfigMap with the signed map, for pods to mount."""
+        return f"{self.release}-rbac-compiled"
+
+    @property
+    def editable_name(self) -> str:
+        """The ConfigMap that is made for people to edit, once."""
+        return f"{self.release}-roles"
