@@ -177,6 +177,10 @@ docs: $(INSTALLED)  ## Write docs/settings.md from the settings
 	@table=$$($(APP) settings-table); \
 	printf '%s\n' "$$table" > docs/settings.md
 
+.PHONY: manifests
+manifests: $(INSTALLED)  ## Write operator/deploy from the operator's code
+	@$(BIN)/python -m gatehouse_operator manifests > operator/deploy/rbac.yaml
+
 .PHONY: requirements
 requirements: $(INSTALLED)  ## Lock the dependencies (ARGS=--upgrade: newest)
 	@$(UV) pip compile $(LOCK) pyproject.toml operator/pyproject.toml \

@@ -1,7 +1,7 @@
 """The role map at the shell: shown, checked, converted."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.cli.configmap import read_document, texts_of, write_configmap
+from app.cli.places import located, places_of
 from app.cli.tables import new_table, short_name
 from app.main import catalogue
 from app.managers.rbac_rules import (
@@ -25,8 +26,11 @@ from app.schemas.permissions import (
     Permission,
     PermissionMap,
     PermissionMapError,
+    diff,
     from_lines,
     load_file,
+    parse_document,
+    parse_role,
     read_file,
     to_lines,
 )
@@ -125,6 +129,90 @@ def check(
 
 
 @permissions.command()
+def lint(
+    files: Annotated[
+        list[Path], typer.Argument(help="Role maps: ConfigMaps, or JSON.")
+    ],
+) -> None:
+    """Say where maps are wrong, and what this version does not have."""
+    findings: list[str] = []
+    for file in files:
+        try:
+            found = list(_lint(read_file(file), str(file)))
+        except (PermissionMapError, OSError) as error:
+            found = str(error).split("\n")
+        findings += found
+        if not found:
+            typer.echo(f"{file}: good")
+    for finding in findings:
+        typer.echo(finding, err=True)
+    raise typer.Exit(bool(findings))
+
+
+def _lint(data: bytes, name: str) -> Iterator[str]:
+    document = read_document(data, name)
+    if _is_json_map(document):
+        known = find_unknown(parse_document(data, name), catalogue())
+        yield from (f"{name}: {p}: not in this version" for p in known)
+        return
+    try:
+        texts = texts_of(document)
+    except PermissionMapError as error:
+        raise error.within(name) from None
+    yield from located(_faults_of(texts), name, places_of(data))
+
+
+def _faults_of(texts: Mapping[str, str]) -> list[str]:
+    try:
+        unknown = set(find_unknown(from_lines(texts), catalogue()))
+    except PermissionMapError as error:
+        return list(error.findings)
+    return [
+        f"{key}:{number}: {permission}: not in this version"
+        for key, text in sorted(texts.items())
+        for number, line in enumerate(text.split("\n"), start=1)
+        for permission in parse_role(key, line).permissions
+        if permission in unknown
+    ]
+
+
+@permissions.command("diff")
+def compare(
+    old: Annotated[Path, typer.Argument(help="A map, of either kind.")],
+    new: Annotated[Path, typer.Argument(help="Another one.")],
+) -> None:
+    """Show what a map gives and takes; exit with 1 if there is anything."""
+    try:
+        change = diff(_read_map(old), _read_map(new))
+    except (PermissionMapError, OSError) as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(2) from None
+    signs = (("-", change.removed), ("+", change.added))
+    for role in sorted({*change.removed, *change.added}):
+        typer.echo(role)
+        for sign, granted in signs:
+            for permission in granted.get(role, ()):
+                typer.echo(f"{sign} {permission}")
+    typer.echo(str(change))
+    raise typer.Exit(bool(change.added or change.removed))
+
+
+def _read_map(file: Path) -> PermissionMap:
+    data, name = read_file(file), str(file)
+    document = read_document(data, name)
+    if _is_json_map(document):
+        return parse_document(data, name)
+    try:
+        return from_lines(texts_of(document))
+    except PermissionMapError as error:
+        raise error.within(name) from None
+
+
+def _is_json_map(document: object) -> bool:
+    return isinstance(document, dict) and "roles" in document
+
+
+@permissions.command()
 @_explained
 def convert(
     file: Annotated[
@@ -146,7 +234,7 @@ def convert(
 
 
 def _converted(document: object) -> str:
-    if isinstance(document, dict) and "roles" in document:
+    if _is_json_map(document):
         return write_configmap(to_lines(PermissionMap.parse(document)))
     permission_map = from_lines(texts_of(document))
     return permission_map.model_dump_json(indent=2) + "\n"

@@ -148,3 +148,75 @@ def test_convert_says_why_not(run: Run, text: str, expected: str) -> None:
     assert expected in result.stderr
     assert all(x.startswith("<stdin>:") for x in result.stderr.splitlines())
     assert result.exit_code == 1
+
+
+ROLE_MAP = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: roles}
+data:
+  reader: |
+
+    ws GET_AUTHORS
+    wss GET_BOOKS
+  editor: "include nobody"
+"""
+
+
+def test_lint_says_where_in_the_file_a_map_is_wrong(
+    run: Run, tmp_path: Path
+) -> None:
+    """Line and column are those of the file, whatever the role's text is."""
+    path = tmp_path / "roles.yaml"
+    path.write_text(ROLE_MAP)
+    result = run("lint", path)
+    assert [
+        f"{path}:9:12: editor: there is no role 'nobody'",
+        f"{path}:8:5: reader: 'wss' is none of ws, http, include",
+    ] == sorted(result.stderr.splitlines(), reverse=True)
+    assert result.exit_code == 1
+
+
+def test_lint_knows_what_this_version_has(run: Run, tmp_path: Path) -> None:
+    """A good map is told of, and so is a permission that there is not."""
+    good, strange = tmp_path / "good.yaml", tmp_path / "strange.yaml"
+    good.write_text(run("convert", ACTIONS).stdout)
+    text = "data:\n  a: |\n    ws GET_AUTHORS\n    ws GET_PAPERS\n"
+    strange.write_text(text)
+    result = run("lint", good, ACTIONS, strange)
+    assert f"{good}: good\n{ACTIONS}: good\n" == result.stdout
+    assert (
+        f"{strange}:4:5: a: ws GET_PAPERS: not in this version\n"
+        == result.stderr
+    )
+    assert result.exit_code == 1
+
+
+def test_diff_shows_what_a_map_gives_and_takes(
+    run: Run, tmp_path: Path
+) -> None:
+    """It compares either kind with either, and ends with 1 if they differ."""
+    new = tmp_path / "new.yaml"
+    lines = run("convert", ACTIONS).stdout
+    new.write_text(lines)
+    same = run("diff", ACTIONS, new)
+    new.write_text(
+        lines.replace("    ws GET_AUTHORS\n", "    ws UPDATE_BOOK\n")
+    )
+    other = run("diff", ACTIONS, new)
+    assert (0, "+0 \N{MINUS SIGN}0 permissions in 0 roles\n") == (
+        same.exit_code,
+        same.stdout,
+    )
+    expected = (
+        "reader\n- ws GET_AUTHORS\n+ ws UPDATE_BOOK\n"
+        "+1 \N{MINUS SIGN}1 permissions in 1 role\n"
+    )
+    assert (1, expected) == (other.exit_code, other.stdout)
+
+
+def test_diff_of_what_is_no_map_ends_with_2(run: Run, tmp_path: Path) -> None:
+    """A fault is told apart from a difference."""
+    path = tmp_path / "roles.yaml"
+    path.write_text(ROLE_MAP)
+    assert run("diff", ACTIONS, path).exit_code == 2

@@ -18,10 +18,12 @@ import pytest
 from redis.asyncio import Redis
 
 from app.dev.config import ROOT
+from gatehouse_operator.manifests import role_map_manifests
 from tests.fixtures.servers import Servers
 from tests.fixtures.sweeper import MARK
 
 KEY = "k" * 32
+RELEASE = "gatehouse"
 
 
 class Kubectl:
@@ -73,12 +75,32 @@ async def redis(servers: Servers) -> AsyncIterator[Redis]:
         await redis.flushdb()
 
 
+@pytest.fixture
+def kubeconfig(kubectl: Kubectl, tmp_path: Path) -> Path:
+    """What the operator's own account may use, and no more."""
+    manifests = [
+        manifest
+        for manifest in role_map_manifests(kubectl.namespace, RELEASE, "none")
+        if manifest["kind"] != "Deployment"
+    ]
+    for manifest in manifests:
+        kubectl.apply(manifest)
+    name = manifests[0]["metadata"]["name"]
+    config = kubectl.json("config", "view", "--raw", "--minify")
+    token = kubectl("create", "token", name).strip()
+    config["users"][0]["user"] = {"token": token}
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
 StartOperator = Callable[[], Awaitable[Process]]
 
 
 @pytest.fixture
 async def start_operator(
     kubectl: Kubectl,
+    kubeconfig: Path,
     servers: Servers,
     redis: Redis,  # noqa: ARG001  (without a map)
     tmp_path: Path,
@@ -92,12 +114,14 @@ async def start_operator(
             *(sys.executable, "-m", "gatehouse_operator.main_rbac"),
             env={
                 "PATH": os.environ["PATH"],
-                "KUBECONFIG": os.environ["KUBECONFIG"],
+                "KUBECONFIG": str(kubeconfig),
                 MARK: os.environ[MARK],
                 "NAMESPACE": kubectl.namespace,
                 "RBAC_SIGNING_KEY": KEY,
                 "REDIS_URL": servers.redis_url,
                 "DELETE_GRACE_SECONDS": "3",
+                "PROBE_HOST": "127.0.0.1",
+                "PROBE_PORT": "0",
             },
             cwd=ROOT,
             stdin=DEVNULL,

@@ -25,6 +25,12 @@ from app.schemas.permissions import (
     to_lines,
 )
 from gatehouse_operator.cluster import Cluster
+from gatehouse_operator.probes import (
+    Health,
+    map_revision,
+    rejected_maps,
+    rounds_total,
+)
 from gatehouse_operator.publisher import Publisher, RedisAway
 from gatehouse_operator.reconcile.role_maps import (
     Compiled,
@@ -32,7 +38,7 @@ from gatehouse_operator.reconcile.role_maps import (
     decide,
     is_behind,
 )
-from gatehouse_operator.settings import RoleMapSettings
+from gatehouse_operator.settings import RoleMapSettings, editable_name
 
 _ROUND_SECONDS: Final = 2.0
 _BACKOFF_SECONDS: Final = (0.1, 0.5, 1, 2, 4, 8, 15, 30)
@@ -50,6 +56,7 @@ class Keeper:
         built_in: In force where nobody edits one.
         cluster: Where maps are, and what was decided on them.
         publisher: The way to the pods.
+        health: Is told when all is as it should be.
     """
 
     def __init__(
@@ -58,11 +65,13 @@ class Keeper:
         built_in: PermissionMap,
         cluster: Cluster,
         publisher: Publisher,
+        health: Health,
     ) -> None:
         self._settings = settings
         self._built_in = built_in
         self._cluster = cluster
         self._publisher = publisher
+        self._health = health
         self._changed = asyncio.Event()
         self._missing: dict[str, float] = {}
         self._converging: asyncio.Task[None] | None = None
@@ -83,11 +92,14 @@ class Keeper:
                     min(failures, len(_BACKOFF_SECONDS) - 1)
                 ]
                 failures += 1
+                rounds_total.labels("failed").inc()
                 if not _is_conflict(error) or failures > 1:
                     logger.warning("round failed", reason=str(error))
                 await asyncio.sleep(pause)
             else:
                 failures = 0
+                rounds_total.labels("done").inc()
+                self._health.note()
                 await self._pause()
 
     async def _pause(self) -> None:
@@ -106,7 +118,8 @@ class Keeper:
             return
         if compiled is None and not sources:
             texts = to_lines(self._built_in)
-            await self._cluster.seed(self._settings.editable_name, texts)
+            name = editable_name(self._settings.release)
+            await self._cluster.seed(name, texts)
         outcome = decide(
             sources,
             compiled,
@@ -115,6 +128,7 @@ class Keeper:
             forgotten=self._forgotten(sources, compiled),
             known_revision=await self._known_revision(compiled),
         )
+        rejected_maps.set(len(outcome.rejected))
         for rejected in outcome.rejected:
             reason = "; ".join(rejected.findings)
             await self._cluster.tell(
@@ -123,6 +137,7 @@ class Keeper:
         if outcome.compiled != compiled:
             await self._cluster.record(outcome.compiled, version)
         await self._publish(outcome.compiled)
+        map_revision.set(outcome.compiled.revision)
         if compiled is None or compiled.revision < outcome.compiled.revision:
             changed = _changed(sources, compiled, outcome.compiled)
             self._watch_pods(changed, outcome.compiled.revision, began)

@@ -5,10 +5,11 @@ asks for itself, so nothing hangs on an event that was lost.
 """
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import kopf
+import structlog
 from lightkube import AsyncClient
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -19,10 +20,15 @@ from gatehouse_operator.cluster import LABEL, Cluster
 from gatehouse_operator.keeper import Keeper
 from gatehouse_operator.kopf_settings import configure
 from gatehouse_operator.logging import configure_logging
+from gatehouse_operator.probes import Health, served
 from gatehouse_operator.publisher import Publisher
-from gatehouse_operator.settings import RoleMapSettings
+from gatehouse_operator.settings import RoleMapSettings, compiled_name
+
+logger = structlog.get_logger(__name__)
 
 _REDIS_SECONDS = 1.0
+_READY_SECONDS = 15.0
+"""For so long a round that was good counts; rounds are two seconds apart."""
 _SELECTED = {LABEL: "true"}
 
 
@@ -43,6 +49,7 @@ async def start(
     client = AsyncClient(
         namespace=ours.namespace, field_manager="gatehouse-rbac"
     )
+    health = Health(_READY_SECONDS)
     memo.redis = Redis.from_url(
         ours.redis_url.get_secret_value(),
         socket_timeout=_REDIS_SECONDS,
@@ -52,9 +59,15 @@ async def start(
     memo.keeper = Keeper(
         ours,
         load_file(ours.built_in_map_path),
-        Cluster(client, ours.compiled_name, key),
+        Cluster(client, compiled_name(ours.release), key),
         Publisher(memo.redis),
+        health,
     )
+    memo.stack = AsyncExitStack()
+    port = await memo.stack.enter_async_context(
+        served(health, ours.probe_host, ours.probe_port)
+    )
+    logger.info("operator started", probes=port)
     memo.keeping = asyncio.create_task(memo.keeper.run())
 
 
@@ -64,6 +77,7 @@ async def stop(memo: kopf.Memo, **_: Any) -> None:
     memo.keeping.cancel()
     with suppress(asyncio.CancelledError):
         await memo.keeping
+    await memo.stack.aclose()
     await memo.redis.aclose()
 
 

@@ -1,10 +1,13 @@
 """The settings of the operators, all of them from the environment."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
+
+PROBE_PORT: Final = 8080
+"""Where probes and metrics are."""
 
 Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -27,13 +30,17 @@ class RoleMapSettings(BaseSettings):
     """Whose permissions of the built-in map somebody must always have."""
     delete_grace_seconds: Seconds = 60.0
     """How long a map that is deleted stays in force."""
+    probe_host: Text = "0.0.0.0"  # noqa: S104  (the kubelet asks)
+    """The address of probes and metrics."""
+    probe_port: Annotated[int, Field(ge=0, le=65535)] = PROBE_PORT
+    """Their port; 0 for a free one."""
 
-    @property
-    def compiled_name(self) -> str:
-        """The ConfigMap with the signed map, for pods to mount."""
-        return f"{self.release}-rbac-compiled"
 
-    @property
-    def editable_name(self) -> str:
-        """The ConfigMap that is made for people to edit, once."""
-        return f"{self.release}-roles"
+def compiled_name(release: str) -> str:
+    """Name the ConfigMap with the signed map, which pods mount."""
+    return f"{release}-rbac-compiled"
+
+
+def editable_name(release: str) -> str:
+    """Name the ConfigMap that is made for people to edit, once."""
+    return f"{release}-roles"
