@@ -240,6 +240,46 @@ async def test_keys_are_forgotten(
     assert {} == pod._windows
 
 
+class HeldRedis:
+    """A Redis that answers when it is told to.
+
+    Args:
+        redis: Answers.
+    """
+
+    def __init__(self, redis: FakeTime) -> None:
+        self._redis = redis
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def run_script(self, *arguments: Any) -> Any:
+        """Answer, as soon as that may be."""
+        await self.answers.wait()
+        return await self._redis.run_script(*arguments)
+
+
+async def test_a_key_that_is_forgotten_while_redis_is_asked(
+    make_redis: MakeRedis, key: str
+) -> None:
+    """Who comes back meanwhile is answered, by what is known of it then."""
+    time = FakeTime(make_redis())
+    redis = HeldRedis(time)
+    pod = RateLimiter(Gate(redis), clock=time)
+    assert await holding(pod, key) > 0
+    time.now += c.LIMITER_IDLE_SECONDS + 1
+    redis.answers.clear()
+    pod.sweep()
+    await asyncio.sleep(0)
+    pod.sweep()
+    assert {} == pod._windows
+    call = asyncio.create_task(_check(pod, key))
+    await asyncio.sleep(0)
+    redis.answers.set()
+    async with asyncio.timeout(5):
+        assert (await call).is_allowed
+    await pod.close()
+
+
 async def holding(pod: RateLimiter, key: str) -> int:
     """Make a pod lease more than it uses, and return what it holds."""
     for _ in range(5):

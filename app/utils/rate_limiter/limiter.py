@@ -153,7 +153,13 @@ class RateLimiter:
             if window.has_waiters:
                 self._queue[window.key] = (window, True)
             else:  # who came meanwhile has been served of this lease
-                self._queue.pop(window.key, None)
+                self._unqueue(window)
+
+    def _unqueue(self, window: Window) -> None:
+        """Send no order of this window; one of its key may be another's."""
+        queued, _ = self._queue.get(window.key, (None, False))
+        if queued is window:
+            del self._queue[window.key]
 
     def _serve_alone(self, windows: Iterable[Window]) -> None:
         now = self._clock()
