@@ -56,5 +56,5 @@ class CorkedTransport:
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
         self._size = 0
-        if parts:
+        if parts and not self.plain.is_closing():  # else it is too late
             self.plain.write(b"".join(parts))

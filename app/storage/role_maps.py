@@ -4,29 +4,20 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-import msgspec
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from app import constants as c
 from app.exceptions import Unavailable
-from app.schemas.permissions import ACKNOWLEDGED, MAP_KEY, REVISION_KEY
+from app.schemas.permissions import (
+    ACKNOWLEDGED,
+    MAP_KEY,
+    REVISION_KEY,
+    Acknowledgement,
+)
 from app.storage.redis import RRedis
 
 T = TypeVar("T")
-
-
-class Acknowledgement(msgspec.Struct, frozen=True):
-    """What a pod says when a map is in force there.
-
-    `applied_at` is in seconds since the epoch; `swept` is how many sockets
-    were told.
-    """
-
-    pod: str
-    revision: int
-    applied_at: float
-    swept: int
 
 
 class RoleMaps:
@@ -68,7 +59,7 @@ class RoleMaps:
         await _bounded(
             self._redis.client.set(
                 f"{ACKNOWLEDGED}{said.pod}",
-                msgspec.json.encode(said),
+                said.model_dump_json(),
                 ex=c.ACKNOWLEDGED_LIFE_SECONDS,
             )
         )

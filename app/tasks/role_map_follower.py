@@ -26,12 +26,13 @@ from app.managers.push_hub import PushHub
 from app.managers.rbac_manager import RBACManager
 from app.schemas.permissions import (
     CHANGED,
+    Acknowledgement,
     PermissionMapError,
     diff,
     read_file,
     unseal,
 )
-from app.storage.role_maps import Acknowledgement, RoleMaps
+from app.storage.role_maps import RoleMaps
 
 logger = structlog.get_logger(__name__)
 
@@ -91,7 +92,12 @@ class RoleMapFollower:
         while True:
             told, sockets = await self._hub.told_of_map(c.ACKNOWLEDGE_SECONDS)
             if told and told == self._revision:
-                said = Acknowledgement(pod, told, time.time(), sockets)
+                said = Acknowledgement(
+                    pod=pod,
+                    revision=told,
+                    applied_at=time.time(),
+                    swept=sockets,
+                )
                 with suppress(Unavailable):  # it is said again
                     await self._maps.acknowledge(said)
 

@@ -16,11 +16,12 @@ from app.schemas.permissions import (
     ACKNOWLEDGED,
     MAP_KEY,
     REVISION_KEY,
+    Acknowledgement,
     PermissionMap,
     load_file,
     seal,
 )
-from gatehouse_operator.publisher import Acknowledgement, Publisher
+from gatehouse_operator.publisher import Publisher
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.pushes import next_pushes
 from tests.fixtures.servers import Servers

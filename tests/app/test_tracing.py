@@ -25,6 +25,7 @@ from app.dev.config import ROOT
 from tests.fixtures.ledger import LEDGER
 from tests.fixtures.processes import SERVE, ServiceProcess, StartService
 from tests.fixtures.servers import Servers
+from tests.fixtures.sign_in import token_of
 from tests.fixtures.sockets import request
 
 PARENT: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -120,28 +121,14 @@ def attributes(span: Span) -> dict[str, Any]:
     }
 
 
-async def sign_in(servers: Servers) -> str:
-    """Return an editor's token."""
-    async with httpx.AsyncClient() as client:
-        answer = await client.post(
-            f"{servers.keycloak_base_url}/realms/{servers.realm}"
-            "/protocol/openid-connect/token",
-            data={
-                "grant_type": "password",
-                "client_id": servers.client_id,
-                "username": "editor",
-                "password": "editor",
-            },
-        )
-    token: str = answer.raise_for_status().json()["access_token"]
-    return token
-
-
 async def test_request_has_a_span_of_its_route(
     traced: ServiceProcess, collector: Collector, servers: Servers
 ) -> None:
     """It has the client's trace, no query and no path, and so has its line."""
-    headers = {"Authorization": f"Bearer {await sign_in(servers)}", **SEEN}
+    headers = {
+        "Authorization": f"Bearer {await token_of(servers, 'editor')}",
+        **SEEN,
+    }
     async with httpx.AsyncClient(headers=headers) as client:
         await client.get(f"{traced.url}/authors/1?token=secret")
         await client.get(f"{traced.url}/nowhere/eyJ0")
@@ -182,7 +169,7 @@ async def test_message_has_a_span_of_its_own(
     traced: ServiceProcess, collector: Collector, servers: Servers
 ) -> None:
     """It begins a trace, which is linked to that of the handshake."""
-    query = f"?Authorization=Bearer%20{await sign_in(servers)}"
+    query = f"?Authorization=Bearer%20{await token_of(servers, 'editor')}"
     url = traced.url.replace("http", "ws", 1) + "/web" + query
     async with connect(url, additional_headers=SEEN, proxy=None) as web:
         for pkg_id in (PkgID.GET_AUTHORS, PkgID.DELETE_AUTHOR):

@@ -25,6 +25,7 @@ from app.schemas.permissions import (
 from tests.e2e.conftest import KEY, Kubectl, StartOperator, until
 from tests.fixtures.processes import SERVE, ServiceProcess, StartService
 from tests.fixtures.servers import Servers
+from tests.fixtures.sign_in import token_of
 
 BUILT_IN = to_lines(load_file(Path("actions.json")))
 MAP = "gatehouse-roles"
@@ -82,19 +83,7 @@ async def until_told(kubectl: Kubectl, reason: str, part: str) -> None:
 @pytest.fixture
 async def token(servers: Servers) -> str:
     """A reader's."""
-    realm = f"{servers.keycloak_base_url}/realms/{servers.realm}"
-    async with httpx.AsyncClient() as client:
-        answer = await client.post(
-            f"{realm}/protocol/openid-connect/token",
-            data={
-                "grant_type": "password",
-                "client_id": servers.client_id,
-                "username": "reader",
-                "password": "reader",
-            },
-        )
-    found: str = answer.raise_for_status().json()["access_token"]
-    return found
+    return await token_of(servers, "reader")
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from app.schemas.permissions.document import parse_json
 from app.schemas.permissions.model import PermissionMap
 from app.schemas.permissions.names import PermissionMapError
@@ -53,6 +55,19 @@ class SealedMap:
     def digest(self) -> str:
         """The map's."""
         return self.permission_map.digest
+
+
+class Acknowledgement(BaseModel):
+    """What a pod says when a map is in force there.
+
+    `applied_at` is in seconds since the epoch; `swept` is how many sockets
+    were told.
+    """
+
+    pod: str
+    revision: int
+    applied_at: float
+    swept: int
 
 
 def seal(revision: int, permission_map: PermissionMap, key: bytes) -> bytes:

@@ -96,6 +96,10 @@ class Keeper:
                 if not _is_conflict(error) or failures > 1:
                     logger.warning("round failed", reason=str(error))
                 await asyncio.sleep(pause)
+            except Exception:
+                rounds_total.labels("failed").inc()
+                logger.exception("round failed, for no reason we know")
+                await asyncio.sleep(_ROUND_SECONDS)
             else:
                 failures = 0
                 rounds_total.labels("done").inc()

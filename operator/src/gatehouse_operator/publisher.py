@@ -12,6 +12,7 @@ from app.schemas.permissions import (
     CHANGED,
     MAP_KEY,
     REVISION_KEY,
+    Acknowledgement,
 )
 
 _SCRIPT: Final = (files(__package__) / "publish.lua").read_text()
@@ -19,19 +20,6 @@ _SCRIPT: Final = (files(__package__) / "publish.lua").read_text()
 
 class RedisAway(Exception):
     """Redis cannot be reached, or refuses."""
-
-
-class Acknowledgement(pydantic.BaseModel):
-    """What a pod says of the map that is in force there.
-
-    `applied_at` is in seconds since the epoch; `swept` is how many sockets
-    were told.
-    """
-
-    pod: str
-    revision: int
-    applied_at: float
-    swept: int
 
 
 class Publisher:
@@ -87,6 +75,12 @@ class Publisher:
             said = await self._redis.mget(keys) if keys else []
         except (RedisError, OSError) as error:
             raise RedisAway(f"Redis: {type(error).__name__}") from error
-        return [
-            Acknowledgement.model_validate_json(one) for one in said if one
-        ]
+        return [one for text in said if text for one in _read(text)]
+
+
+def _read(text: bytes | str) -> list[Acknowledgement]:
+    """Read what a pod has said; what no pod says is left out."""
+    try:
+        return [Acknowledgement.model_validate_json(text)]
+    except pydantic.ValidationError:
+        return []
