@@ -22,7 +22,11 @@ from gatehouse_operator.kopf_settings import configure
 from gatehouse_operator.logging import configure_logging
 from gatehouse_operator.probes import Health, served
 from gatehouse_operator.publisher import Publisher
-from gatehouse_operator.settings import RoleMapSettings, compiled_name
+from gatehouse_operator.settings import (
+    RoleMapSettings,
+    compiled_name,
+    load_settings,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -83,7 +87,7 @@ async def stop(memo: kopf.Memo, **_: Any) -> None:
 
 def main() -> None:
     """Run until SIGTERM."""
-    settings = RoleMapSettings()
+    settings = load_settings()
     configure_logging()
     memo = kopf.Memo(settings=settings)
     kopf.run(standalone=True, namespaces=[settings.namespace], memo=memo)

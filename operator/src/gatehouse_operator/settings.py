@@ -1,9 +1,10 @@
 """The settings of the operators, all of them from the environment."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 PROBE_PORT: Final = 8080
@@ -34,6 +35,24 @@ class RoleMapSettings(BaseSettings):
     """The address of probes and metrics."""
     probe_port: Annotated[int, Field(ge=0, le=65535)] = PROBE_PORT
     """Their port; 0 for a free one."""
+
+
+def load_settings() -> RoleMapSettings:
+    """Read the settings of this process.
+
+    Raises:
+        SystemExit: A setting is missing or wrong; a line for each names the
+            variable and not its value.
+    """
+    try:
+        return RoleMapSettings()
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)
+    sys.exit(
+        "\n".join(
+            f"{str(one['loc'][0]).upper()}: {one['msg']}" for one in found
+        )
+    )
 
 
 def compiled_name(release: str) -> str:
