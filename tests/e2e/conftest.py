@@ -94,7 +94,7 @@ def kubeconfig(kubectl: Kubectl, tmp_path: Path) -> Path:
     return path
 
 
-StartOperator = Callable[[], Awaitable[Process]]
+StartOperator = Callable[..., Awaitable[Process]]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ async def start_operator(
     started: list[Process] = []
     log = (tmp_path / "operator.log").open("wb")
 
-    async def start() -> Process:
+    async def start(**settings: str) -> Process:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gatehouse_operator.main_rbac"),
             env={
@@ -122,6 +122,7 @@ async def start_operator(
                 "DELETE_GRACE_SECONDS": "3",
                 "PROBE_HOST": "127.0.0.1",
                 "PROBE_PORT": "0",
+                **settings,
             },
             cwd=ROOT,
             stdin=DEVNULL,

@@ -24,6 +24,7 @@ from app.schemas.permissions import (
 )
 from tests.e2e.conftest import KEY, Kubectl, StartOperator, until
 from tests.fixtures.processes import SERVE, ServiceProcess, StartService
+from tests.fixtures.proxy import Proxy
 from tests.fixtures.servers import Servers
 from tests.fixtures.sign_in import token_of
 
@@ -190,6 +191,29 @@ async def test_a_bad_edit_changes_nothing_and_says_where(
     kubectl("delete", "configmap", MAP)
     await asyncio.sleep(1)  # a third of the grace
     assert before == await asyncio.to_thread(in_force, kubectl)
+
+
+async def test_an_edit_while_redis_is_away_is_published_when_it_is_back(
+    kubectl: Kubectl,
+    redis: Redis,
+    start_operator: StartOperator,
+    servers: Servers,
+) -> None:
+    """It is recorded and told of at once, for pods that have it mounted."""
+    wire = Proxy(servers.redis_url)
+    wire.start()
+    try:
+        await start_operator(REDIS_URL=wire.via(servers.redis_url))
+        await until_seeded(redis)
+        await asyncio.to_thread(wire.stop)
+        patch(kubectl, reader=BUILT_IN["reader"] + "ws ME\n")
+        await until_told(kubectl, "Accepted", "revision 2, digest ")
+        assert 2 == (await asyncio.to_thread(in_force, kubectl))[0]
+        assert 1 == await published(redis)
+        await asyncio.to_thread(wire.start)
+        await until_seeded(redis, revision=2)
+    finally:
+        await asyncio.to_thread(wire.stop)
 
 
 async def test_operators_that_are_killed_lose_and_reorder_nothing(

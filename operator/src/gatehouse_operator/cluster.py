@@ -29,6 +29,8 @@ MAP: Final = "rbac.json"
 _SOURCES: Final = "sources.json"
 _MOST_CHARACTERS: Final = 1024
 """What the API server takes of an Event's message."""
+_MOST_OF_NAME: Final = 200
+"""How much of a map's name an Event's name has."""
 _COMPONENT: Final = "gatehouse-rbac"
 
 logger = structlog.get_logger(__name__)
@@ -79,16 +81,13 @@ class Cluster:
         found = self._client.list(ConfigMap, labels={LABEL: "true"})
         return [_source_of(one) async for one in found]
 
-    async def record(self, compiled: Compiled, version: str | None) -> bytes:
+    async def record(self, compiled: Compiled, version: str | None) -> None:
         """Write what is to be in force, if nobody else has meanwhile.
 
         Args:
             compiled: What is to be in force.
             version: That of the ConfigMap when it was read; None if there
                 was none.
-
-        Returns:
-            The signed map.
 
         Raises:
             ApiError: 409, somebody else was faster; or anything else.
@@ -103,7 +102,6 @@ class Cluster:
             await self._client.create(wanted)
         else:
             await self._client.replace(wanted)
-        return sealed
 
     async def seed(self, name: str, texts: Mapping[str, str]) -> None:
         """Make a map for people to edit, unless it is there."""
@@ -121,6 +119,8 @@ class Cluster:
     ) -> None:
         """Post an Event about a map, once, however many replicas there are.
 
+        One that cannot be posted keeps no map from being in force.
+
         Args:
             source: The map.
             reason: In one word.
@@ -131,8 +131,9 @@ class Cluster:
         text = f"{source.uid} {source.version} {reason} {message}"
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         now = datetime.now(UTC)
+        name = source.name[:_MOST_OF_NAME].rstrip("-.")
         event = Event(
-            metadata=ObjectMeta(name=f"{source.name}.{digest}"),
+            metadata=ObjectMeta(name=f"{name}.{digest}"),
             involvedObject=ObjectReference(
                 apiVersion="v1",
                 kind="ConfigMap",
@@ -152,7 +153,7 @@ class Cluster:
             await self._client.create(event)
         except ApiError as error:
             if error.status.code != HTTPStatus.CONFLICT:
-                raise
+                logger.warning("event not posted", reason=str(error))
 
     async def _find(self, name: str) -> ConfigMap | None:
         try:

@@ -9,8 +9,11 @@ replica begins anew.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NoReturn
 
@@ -34,6 +37,7 @@ from gatehouse_operator.probes import (
 from gatehouse_operator.publisher import Publisher, RedisAway
 from gatehouse_operator.reconcile.role_maps import (
     Compiled,
+    Rejected,
     Source,
     decide,
     is_behind,
@@ -41,11 +45,28 @@ from gatehouse_operator.reconcile.role_maps import (
 from gatehouse_operator.settings import RoleMapSettings, editable_name
 
 _ROUND_SECONDS: Final = 2.0
-_BACKOFF_SECONDS: Final = (0.1, 0.5, 1, 2, 4, 8, 15, 30)
+_BACKOFF_SECONDS: Final = (0.1, 0.5, 1, 2, 4)
+"""How long to wait after failures, at most; an edit is looked at at once."""
 _CONVERGE_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.02
 
 logger = structlog.get_logger(__name__)
+
+
+@dataclass
+class News:
+    """A map that this replica has recorded.
+
+    `changed` are the sources that have brought it about; `began` is when
+    that was seen.
+    """
+
+    changed: Collection[Source]
+    old: Compiled | None
+    new: Compiled
+    began: float
+    is_published: bool = False
+    is_told: bool = False
 
 
 class Keeper:
@@ -74,6 +95,8 @@ class Keeper:
         self._health = health
         self._changed = asyncio.Event()
         self._missing: dict[str, float] = {}
+        self._told: set[tuple[str, int, str]] = set()
+        self._news: News | None = None
         self._converging: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
@@ -95,23 +118,22 @@ class Keeper:
                 rounds_total.labels("failed").inc()
                 if not _is_conflict(error) or failures > 1:
                     logger.warning("round failed", reason=str(error))
-                await asyncio.sleep(pause)
+                await self._pause(pause * random.uniform(0.5, 1))  # noqa: S311
             except Exception:
                 rounds_total.labels("failed").inc()
                 logger.exception("round failed, for no reason we know")
-                await asyncio.sleep(_ROUND_SECONDS)
+                await self._pause(_ROUND_SECONDS)
             else:
                 failures = 0
                 rounds_total.labels("done").inc()
                 self._health.note()
-                await self._pause()
+                await self._pause(_ROUND_SECONDS)
 
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(_ROUND_SECONDS):
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until something has changed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await self._changed.wait()
-        except TimeoutError:
-            pass
 
     async def _round(self) -> None:
         began = time.monotonic()
@@ -132,20 +154,17 @@ class Keeper:
             forgotten=self._forgotten(sources, compiled),
             known_revision=await self._known_revision(compiled),
         )
-        rejected_maps.set(len(outcome.rejected))
-        for rejected in outcome.rejected:
-            reason = "; ".join(rejected.findings)
-            await self._cluster.tell(
-                rejected.source, "Rejected", reason, warns=True
-            )
-        if outcome.compiled != compiled:
-            await self._cluster.record(outcome.compiled, version)
-        await self._publish(outcome.compiled)
-        map_revision.set(outcome.compiled.revision)
-        if compiled is None or compiled.revision < outcome.compiled.revision:
-            changed = _changed(sources, compiled, outcome.compiled)
-            self._watch_pods(changed, outcome.compiled.revision, began)
-            await self._say_accepted(changed, compiled, outcome.compiled)
+        new = outcome.compiled
+        if new != compiled:
+            await self._cluster.record(new, version)
+        if compiled is None or compiled.revision < new.revision:
+            changed = _changed(sources, compiled, new)
+            self._news = News(changed, compiled, new, began)
+        try:
+            await self._publish(new)
+        finally:  # it is recorded, whether or not Redis is there
+            await self._say_rejected(outcome.rejected)
+            await self._say_accepted()
 
     async def _known_revision(self, compiled: Compiled | None) -> int:
         try:
@@ -159,6 +178,10 @@ class Keeper:
         key = self._settings.rbac_signing_key.get_secret_value().encode()
         sealed = seal(compiled.revision, compiled.permission_map, key)
         await self._publisher.publish(compiled.revision, sealed)
+        map_revision.set(compiled.revision)
+        if self._news is not None and not self._news.is_published:
+            self._news.is_published = True
+            self._watch_pods(self._news)
 
     def _forgotten(
         self, sources: Collection[Source], compiled: Compiled | None
@@ -175,28 +198,40 @@ class Keeper:
         grace = self._settings.delete_grace_seconds
         return {u for u, t in self._missing.items() if now - t >= grace}
 
-    async def _say_accepted(
-        self,
-        changed: Collection[Source],
-        old: Compiled | None,
-        new: Compiled,
-    ) -> None:
+    async def _say_rejected(self, rejected: Collection[Rejected]) -> None:
+        """Tell of every map that is not in force as it is, once."""
+        rejected_maps.set(len(rejected))
+        told, self._told = self._told, set()
+        for one in rejected:
+            reason = "; ".join(one.findings)
+            this = (one.source.uid, one.source.version, reason)
+            self._told.add(this)
+            if this not in told:
+                await self._cluster.tell(
+                    one.source, "Rejected", reason, warns=True
+                )
+
+    async def _say_accepted(self) -> None:
+        """Tell what the map that was recorded last has changed, once."""
+        news = self._news
+        if news is None or news.is_told:
+            return
+        news.is_told = True
+        old, new = news.old, news.new
         change = diff(old.permission_map if old else None, new.permission_map)
         digest = new.permission_map.digest
         message = f"revision {new.revision}, digest {digest[:12]}: {change}"
         logger.info(
             "role map compiled", revision=new.revision, changes=str(change)
         )
-        for source in changed:
+        for source in news.changed:
             await self._cluster.tell(source, "Accepted", message, warns=False)
 
-    def _watch_pods(
-        self, changed: Collection[Source], revision: int, began: float
-    ) -> None:
+    def _watch_pods(self, news: News) -> None:
         if self._converging is not None:
             self._converging.cancel()
         self._converging = asyncio.create_task(
-            self._converge(changed, revision, began)
+            self._converge(news.changed, news.new.revision, news.began)
         )
 
     async def _converge(
