@@ -44,7 +44,7 @@ class AccessLog:
         self._ended: list[EventDict] = []
 
     def add(self, scope: Scope, status: int, seconds: float) -> None:
-        """Write a line soon, with the log context of this moment."""
+        """Write a line soon; a request's has its id and its user."""
         if scope["path"] in PROBES:
             _logger.debug(**_end(scope, status, seconds))
             return
@@ -119,7 +119,7 @@ class RequestContextMiddleware:
 
 
 def _context(scope: Scope) -> EventDict:
-    """Return the log context; a request's takes time to collect."""
+    """Return the log context; a request's would take time to collect."""
     if scope["type"] != "http":
         return get_contextvars()
     state = scope["state"]

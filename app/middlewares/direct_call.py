@@ -109,6 +109,16 @@ class DirectCall:
         self._steps = tuple(plan.steps)
         self._status = route.status_code or HTTPStatus.OK.value
         self._model = route.response_model
+        # What a route leaves out of its answers only its model knows.
+        self._is_whole = not any(
+            (
+                route.response_model_include,
+                route.response_model_exclude,
+                route.response_model_exclude_unset,
+                route.response_model_exclude_defaults,
+                route.response_model_exclude_none,
+            )
+        )
         field: Any = route.response_field
         self._validate = partial(field.validate, loc=("response",))
         self._encode = partial(
@@ -140,7 +150,7 @@ class DirectCall:
             request = values[_REQUEST]
             await answer(request.scope, request.receive, send)
             return
-        if isinstance(answer, Listing):
+        if self._is_whole and isinstance(answer, Listing):
             body = encode_listing(answer)
         else:
             body = self._encode(self._validated(answer))

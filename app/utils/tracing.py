@@ -1,7 +1,8 @@
 """Spans: of a request one of FastAPI's, of a socket's message one of ours.
 
 A span is named by the route or the message, never by a path. It has no
-query, header, body or user: what a client sent stays here.
+query, body or user, and of what a client sent no header but `Host` and those
+of the trace itself.
 
 A socket may be open for days, so a message is no part of the span of its
 handshake. It begins a trace of its own, which is linked to that.

@@ -6,6 +6,7 @@ from itertools import count
 from typing import Annotated, Any
 
 import httpx
+import msgspec
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import ResponseValidationError
@@ -18,6 +19,7 @@ from app.middlewares import parameters
 from app.middlewares.direct_call import DirectCallMiddleware, is_direct
 from app.middlewares.direct_route import endpoints
 from app.routing import RouteTable
+from app.schemas.page import CursorMetadata, CursorPage
 
 router = APIRouter()
 _calls = count()
@@ -114,6 +116,33 @@ async def path(
 ) -> Answer:
     given = {"id": item_id, "name": name, "word": word}
     return Answer(given={**given, "where": where, "many": many})
+
+
+class Line(BaseModel):
+    """What a list is of."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    note: str | None
+
+
+def _page() -> CursorPage[Line]:
+    row = msgspec.defstruct("LineRow", ["name", "note"])
+    meta = CursorMetadata(limit=1, next=None)
+    return CursorPage[Line].of([row("a", None)], meta)
+
+
+@router.get("/page")
+async def page() -> CursorPage[Line]:
+    """Answer a list as it was read."""
+    return _page()
+
+
+@router.get("/shorter-page", response_model_exclude_none=True)
+async def shorter_page() -> CursorPage[Line]:
+    """Answer a list without what is nothing."""
+    return _page()
 
 
 @router.get("/shared", response_model_exclude_none=True)
@@ -218,7 +247,8 @@ async def _ask(app: Any, target: str) -> Said:
         *("/flat", "/flat?", "/flat?limit=3&from=1.5&colour=red&word=a"),
         *("/loose?name=a&other=1&none=", "/loose?name=%C3%A9+%00"),
         *("/path/1/a/b?word=x", "/path/7/a%2Fb?many=1&many=2&word=x&word=y"),
-        *("/shared", "/shared?limit=2", "/list", "/own"),
+        *("/shared", "/shared?limit=2", "/list", "/own", "/page"),
+        "/shorter-page",
         *(
             "/lists",
             "/lists?tags=a&tags=b",
