@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
 from typing import Any, Final
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -132,6 +133,11 @@ async def test_request_has_a_span_of_its_route(
     async with httpx.AsyncClient(headers=headers) as client:
         await client.get(f"{traced.url}/authors/1?token=secret")
         await client.get(f"{traced.url}/nowhere/eyJ0")
+        name = f"traced {uuid4().hex}"
+        await client.post(f"{traced.url}/authors", json={"name": name})
+        listed = await client.get(
+            f"{traced.url}/authors/paginated", params={"name": name}
+        )
         del client.headers["Authorization"]
         await client.get(f"{traced.url}/authors")
         await client.get(f"{traced.url}/health")
@@ -160,7 +166,8 @@ async def test_request_has_a_span_of_its_route(
             "http.response.status_code"
         ]
     )
-    assert 3 == len(collector.spans)
+    assert 5 == len(collector.spans)
+    assert [name] == [author["name"] for author in listed.json()["data"]]
     (line,) = [x for x in lines if x.get("route") == "/authors/{id}"]
     assert (PARENT, span.span_id.hex()) == (line["trace_id"], line["span_id"])
 
