@@ -206,7 +206,7 @@ async def test_an_edit_while_redis_is_away_is_published_when_it_is_back(
         await start_operator(REDIS_URL=wire.via(servers.redis_url))
         await until_seeded(redis)
         await asyncio.to_thread(wire.stop)
-        patch(kubectl, reader=BUILT_IN["reader"] + "ws ME\n")
+        patch(kubectl, reader=BUILT_IN["reader"] + "http GET /made-up\n")
         await until_told(kubectl, "Accepted", "revision 2, digest ")
         assert 2 == (await asyncio.to_thread(in_force, kubectl))[0]
         assert 1 == await published(redis)
