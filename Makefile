@@ -179,7 +179,9 @@ docs: $(INSTALLED)  ## Write docs/settings.md from the settings
 
 .PHONY: manifests
 manifests: $(INSTALLED)  ## Write operator/deploy from the operator's code
-	@$(BIN)/python -m gatehouse_operator manifests > operator/deploy/rbac.yaml
+	@for part in crds keycloak rbac; do \
+	  $(BIN)/python -m gatehouse_operator manifests $$part \
+	    > operator/deploy/$$part.yaml; done
 
 .PHONY: requirements
 requirements: $(INSTALLED)  ## Lock the dependencies (ARGS=--upgrade: newest)

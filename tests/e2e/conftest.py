@@ -9,8 +9,14 @@ import subprocess
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +30,20 @@ from tests.fixtures.sweeper import MARK
 
 KEY = "k" * 32
 RELEASE = "gatehouse"
+
+
+Say = Callable[[str], None]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Shows a figure that somebody asked for, also of a test that passes."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n  {text}\n")
+
+    return say
 
 
 class Kubectl:
@@ -55,6 +75,11 @@ class Kubectl:
         """Apply one object."""
         self("apply", "--filename", "-", stdin=json.dumps(document))
 
+    def patch_spec(self, name: str, **spec: Any) -> None:
+        """Change fields of a spec."""
+        patch = json.dumps({"spec": spec})
+        self("patch", name, "--type", "merge", "--patch", patch)
+
 
 @pytest.fixture
 def kubectl() -> Iterator[Kubectl]:
@@ -75,21 +100,17 @@ async def redis(servers: Servers) -> AsyncIterator[Redis]:
         await redis.flushdb()
 
 
-@pytest.fixture
-def kubeconfig(kubectl: Kubectl, tmp_path: Path) -> Path:
-    """What the operator's own account may use, and no more."""
-    manifests = [
-        manifest
-        for manifest in role_map_manifests(kubectl.namespace, RELEASE, "none")
-        if manifest["kind"] != "Deployment"
-    ]
-    for manifest in manifests:
+def account(
+    kubectl: Kubectl, manifests: Iterable[dict[str, Any]], folder: Path
+) -> Path:
+    """Return what an operator's own account may use, and no more."""
+    made = [one for one in manifests if one["kind"] != "Deployment"]
+    for manifest in made:
         kubectl.apply(manifest)
-    name = manifests[0]["metadata"]["name"]
     config = kubectl.json("config", "view", "--raw", "--minify")
-    token = kubectl("create", "token", name).strip()
+    token = kubectl("create", "token", made[0]["metadata"]["name"]).strip()
     config["users"][0]["user"] = {"token": token}
-    path = tmp_path / "kubeconfig"
+    path = folder / "kubeconfig"
     path.write_text(json.dumps(config))
     return path
 
@@ -97,49 +118,74 @@ def kubeconfig(kubectl: Kubectl, tmp_path: Path) -> Path:
 StartOperator = Callable[..., Awaitable[Process]]
 
 
+@asynccontextmanager
+async def operators(
+    module: str, folder: Path, **environment: str
+) -> AsyncIterator[StartOperator]:
+    """Give a function that starts one more operator.
+
+    Args:
+        module: What is run.
+        folder: For its log.
+        environment: Its settings.
+    """
+    started: list[Process] = []
+    path = folder / "operator.log"
+    with path.open("wb") as log:
+
+        async def start(**settings: str) -> Process:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", module),
+                env={
+                    "PATH": os.environ["PATH"],
+                    MARK: os.environ[MARK],
+                    "PROBE_HOST": "127.0.0.1",
+                    "PROBE_PORT": "0",
+                    **environment,
+                    **settings,
+                },
+                cwd=ROOT,
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+            started.append(process)
+            return process
+
+        try:
+            yield start
+        finally:
+            await asyncio.gather(*map(ended, started))
+    sys.stdout.write(path.read_text())
+
+
+async def ended(process: Process) -> None:
+    """End an operator, as Kubernetes does."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        await process.wait()
+
+
 @pytest.fixture
 async def start_operator(
     kubectl: Kubectl,
-    kubeconfig: Path,
     servers: Servers,
     redis: Redis,  # noqa: ARG001  (without a map)
     tmp_path: Path,
 ) -> AsyncIterator[StartOperator]:
     """A function that starts one more operator of role maps."""
-    started: list[Process] = []
-    log = (tmp_path / "operator.log").open("wb")
-
-    async def start(**settings: str) -> Process:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gatehouse_operator.main_rbac"),
-            env={
-                "PATH": os.environ["PATH"],
-                "KUBECONFIG": str(kubeconfig),
-                MARK: os.environ[MARK],
-                "NAMESPACE": kubectl.namespace,
-                "RBAC_SIGNING_KEY": KEY,
-                "REDIS_URL": servers.redis_url,
-                "DELETE_GRACE_SECONDS": "3",
-                "PROBE_HOST": "127.0.0.1",
-                "PROBE_PORT": "0",
-                **settings,
-            },
-            cwd=ROOT,
-            stdin=DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
-            await process.wait()
-    log.close()
-    sys.stdout.write((tmp_path / "operator.log").read_text())
+    made = role_map_manifests(kubectl.namespace, RELEASE, "none")
+    async with operators(
+        "gatehouse_operator.main_rbac",
+        tmp_path,
+        KUBECONFIG=str(account(kubectl, made, tmp_path)),
+        NAMESPACE=kubectl.namespace,
+        RBAC_SIGNING_KEY=KEY,
+        REDIS_URL=servers.redis_url,
+        DELETE_GRACE_SECONDS="3",
+    ) as start:
+        yield start
 
 
 async def until(

@@ -22,7 +22,7 @@ from app.schemas.permissions import (
     to_lines,
     unseal,
 )
-from tests.e2e.conftest import KEY, Kubectl, StartOperator, until
+from tests.e2e.conftest import KEY, Kubectl, Say, StartOperator, until
 from tests.fixtures.processes import SERVE, ServiceProcess, StartService
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.servers import Servers
@@ -136,6 +136,7 @@ async def test_an_edit_is_in_force_on_every_pod_and_open_socket(
     start_operator: StartOperator,
     pods: list[ServiceProcess],
     token: str,
+    say: Say,
 ) -> None:
     """The editable map is made once; then kubectl decides within a second."""
     await start_operator()
@@ -165,8 +166,8 @@ async def test_an_edit_is_in_force_on_every_pod_and_open_socket(
         assert EDITS + 1 == revision
         await until_told(kubectl, "Converged", "3/3 pods in ")
     parts = quantiles(spent, n=100)
-    print(  # noqa: T201  (a figure that was asked for)
-        f"\nkubectl to {len(sockets)} sockets of 3 pods, {EDITS} edits:"
+    say(
+        f"kubectl to {len(sockets)} sockets of 3 pods, {EDITS} edits:"
         f" p50 {parts[49]:.0f} ms, p95 {parts[94]:.0f} ms,"
         f" p99 {parts[98]:.0f} ms"
     )
@@ -217,11 +218,11 @@ async def test_an_edit_while_redis_is_away_is_published_when_it_is_back(
 
 
 async def test_operators_that_are_killed_lose_and_reorder_nothing(
-    kubectl: Kubectl, redis: Redis, start_operator: StartOperator
+    kubectl: Kubectl, redis: Redis, start_operator: StartOperator, say: Say
 ) -> None:
     """Two replicas, one of which dies again and again during edits."""
     seed = random.randrange(10**6)
-    print(f"\nseed {seed}")  # noqa: T201  (to do it again)
+    say(f"seed {seed}")
     chance = random.Random(seed)
     operators = [await start_operator(), await start_operator()]
     await until_seeded(redis)

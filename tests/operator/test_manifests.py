@@ -5,49 +5,61 @@ import sys
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
-from gatehouse_operator.manifests import role_map_manifests
+from gatehouse_operator.manifests import (
+    keycloak_manifests,
+    role_map_manifests,
+)
 from gatehouse_operator.probes import Health, rounds_total, served
 from tests.docs.repository import ROOT
 
+MAKERS = {"rbac": role_map_manifests, "keycloak": keycloak_manifests}
 
-def one(kind: str) -> dict[str, Any]:
+
+def one(part: str, kind: str) -> dict[str, Any]:
     """The only manifest of this kind."""
     (found,) = [
         manifest
-        for manifest in role_map_manifests("somewhere", "mine", "image:1")
+        for manifest in MAKERS[part]("somewhere", "mine", "image:1")
         if manifest["kind"] == kind
     ]
     return found
 
 
-def test_files_are_what_the_operator_prints() -> None:
+@pytest.mark.parametrize(
+    ("part", "count"), [("crds", 2), ("keycloak", 4), ("rbac", 4)]
+)
+def test_files_are_what_the_operator_prints(part: str, count: int) -> None:
     """`make manifests` has been run."""
     ran = subprocess.run(
-        (sys.executable, "-m", "gatehouse_operator", "manifests"),
+        (sys.executable, "-m", "gatehouse_operator", "manifests", part),
         check=True,
         capture_output=True,
         text=True,
     )
-    kept = (ROOT / "operator" / "deploy" / "rbac.yaml").read_text("utf-8")
+    kept = (ROOT / "operator" / "deploy" / f"{part}.yaml").read_text("utf-8")
     assert ran.stdout == kept
-    assert 4 == len(list(yaml.safe_load_all(kept)))
+    assert count == len(list(yaml.safe_load_all(kept)))
 
 
-def test_the_account_may_change_nothing_but_what_is_compiled() -> None:
-    """Whoever takes it over can edit no role map."""
+def test_an_account_may_change_no_role_map() -> None:
+    """Nothing but what is compiled, and that by one of the two."""
     changing = [
-        rule
-        for rule in one("Role")["rules"]
-        if {"update", "patch", "delete", "*"} & set(rule["verbs"])
+        rule["resourceNames"]
+        for part in MAKERS
+        for rule in one(part, "Role")["rules"]
+        if "configmaps" in rule["resources"]
+        and {"update", "patch", "delete", "*"} & set(rule["verbs"])
     ]
-    assert [["mine-rbac-compiled"]] == [r["resourceNames"] for r in changing]
+    assert [["mine-rbac-compiled"]] == changing
 
 
-def test_the_pod_is_restricted() -> None:
+@pytest.mark.parametrize("part", MAKERS)
+def test_the_pod_is_restricted(part: str) -> None:
     """It runs where Pod Security asks for `restricted`."""
-    pod = one("Deployment")["spec"]["template"]["spec"]
+    pod = one(part, "Deployment")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"]
     assert "RuntimeDefault" == pod["securityContext"]["seccompProfile"]["type"]

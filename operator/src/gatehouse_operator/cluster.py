@@ -1,21 +1,20 @@
 """What the operator of role maps asks of the API server."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
 import structlog
 from lightkube import AsyncClient
 from lightkube.core.exceptions import ApiError
-from lightkube.models.core_v1 import EventSource, ObjectReference
+from lightkube.models.core_v1 import ObjectReference
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import ConfigMap, Event
+from lightkube.resources.core_v1 import ConfigMap
 
 from app.schemas.permissions import PermissionMapError, seal, unseal
+from gatehouse_operator.events import Events
 from gatehouse_operator.reconcile.role_maps import (
     FORCE,
     Compiled,
@@ -27,10 +26,6 @@ LABEL: Final = "gatehouse.dev/role-map"
 MAP: Final = "rbac.json"
 """The signed map, as pods read it."""
 _SOURCES: Final = "sources.json"
-_MOST_CHARACTERS: Final = 1024
-"""What the API server takes of an Event's message."""
-_MOST_OF_NAME: Final = 200
-"""How much of a map's name an Event's name has."""
 _COMPONENT: Final = "gatehouse-rbac"
 
 logger = structlog.get_logger(__name__)
@@ -49,6 +44,7 @@ class Cluster:
         self, client: AsyncClient, compiled_name: str, key: bytes
     ) -> None:
         self._client = client
+        self._events = Events(client, _COMPONENT)
         self._name = compiled_name
         self._key = key
 
@@ -127,33 +123,16 @@ class Cluster:
             message: In a sentence.
             warns: Whether somebody has to do something.
         """
-        message = message[:_MOST_CHARACTERS]
-        text = f"{source.uid} {source.version} {reason} {message}"
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        now = datetime.now(UTC)
-        name = source.name[:_MOST_OF_NAME].rstrip("-.")
-        event = Event(
-            metadata=ObjectMeta(name=f"{name}.{digest}"),
-            involvedObject=ObjectReference(
-                apiVersion="v1",
-                kind="ConfigMap",
-                name=source.name,
-                namespace=self._client.namespace,
-                uid=source.uid,
-            ),
-            type="Warning" if warns else "Normal",
-            reason=reason,
-            message=message,
-            source=EventSource(component=_COMPONENT),
-            firstTimestamp=now,
-            lastTimestamp=now,
-            count=1,
+        subject = ObjectReference(
+            apiVersion="v1",
+            kind="ConfigMap",
+            name=source.name,
+            namespace=self._client.namespace,
+            uid=source.uid,
         )
-        try:
-            await self._client.create(event)
-        except ApiError as error:
-            if error.status.code != HTTPStatus.CONFLICT:
-                logger.warning("event not posted", reason=str(error))
+        await self._events.tell(
+            subject, reason, message, key=str(source.version), warns=warns
+        )
 
     async def _find(self, name: str) -> ConfigMap | None:
         try:

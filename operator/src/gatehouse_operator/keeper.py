@@ -28,12 +28,7 @@ from app.schemas.permissions import (
     to_lines,
 )
 from gatehouse_operator.cluster import Cluster
-from gatehouse_operator.probes import (
-    Health,
-    map_revision,
-    rejected_maps,
-    rounds_total,
-)
+from gatehouse_operator.probes import Health, rounds_total
 from gatehouse_operator.publisher import Publisher, RedisAway
 from gatehouse_operator.reconcile.role_maps import (
     Compiled,
@@ -42,6 +37,7 @@ from gatehouse_operator.reconcile.role_maps import (
     decide,
     is_behind,
 )
+from gatehouse_operator.role_map_metrics import map_revision, rejected_maps
 from gatehouse_operator.settings import RoleMapSettings, editable_name
 
 _ROUND_SECONDS: Final = 2.0

@@ -7,7 +7,10 @@ from typing import Final
 import structlog
 from structlog.typing import Processor
 
-_QUIET: Final = ("httpx2", "httpcore2", "kopf.activities", "kopf.objects")
+_QUIET: Final = (
+    *("httpx", "httpx2", "httpcore2"),
+    *("kopf.activities", "kopf.objects"),
+)
 """Who tells of each request and each event that went well."""
 
 

@@ -4,8 +4,6 @@ kopf watches, and wakes the keeper at each event; what is there the keeper
 asks for itself, so nothing hangs on an event that was lost.
 """
 
-import asyncio
-from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import kopf
@@ -16,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from app.schemas.permissions import load_file
+from gatehouse_operator import process
 from gatehouse_operator.cluster import LABEL, Cluster
 from gatehouse_operator.keeper import Keeper
 from gatehouse_operator.kopf_settings import configure
@@ -54,43 +53,38 @@ async def start(
         namespace=ours.namespace, field_manager="gatehouse-rbac"
     )
     health = Health(_READY_SECONDS)
-    memo.redis = Redis.from_url(
+    redis = Redis.from_url(
         ours.redis_url.get_secret_value(),
         socket_timeout=_REDIS_SECONDS,
         socket_connect_timeout=_REDIS_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+    memo.stack.push_async_callback(redis.aclose)
     memo.keeper = Keeper(
         ours,
         load_file(ours.built_in_map_path),
         Cluster(client, compiled_name(ours.release), key),
-        Publisher(memo.redis),
+        Publisher(redis),
         health,
     )
-    memo.stack = AsyncExitStack()
     port = await memo.stack.enter_async_context(
         served(health, ours.probe_host, ours.probe_port)
     )
     logger.info("operator started", probes=port)
-    memo.keeping = asyncio.create_task(memo.keeper.run())
+    process.begin(memo, memo.keeper.run())
 
 
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
     """End at once; what was not done is done by whoever starts next."""
-    memo.keeping.cancel()
-    with suppress(asyncio.CancelledError):
-        await memo.keeping
-    await memo.stack.aclose()
-    await memo.redis.aclose()
+    await process.end(memo)
 
 
 def main() -> None:
     """Run until SIGTERM."""
-    settings = load_settings()
+    settings = load_settings(RoleMapSettings)
     configure_logging()
-    memo = kopf.Memo(settings=settings)
-    kopf.run(standalone=True, namespaces=[settings.namespace], memo=memo)
+    process.run(settings)
 
 
 if __name__ == "__main__":

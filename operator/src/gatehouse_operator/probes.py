@@ -11,20 +11,12 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from aiohttp import web
-from prometheus_client import Counter, Gauge, generate_latest
+from prometheus_client import Counter, generate_latest
 
 rounds_total = Counter(
     "operator_rounds_total",
     "Rounds of looking at everything: done, failed.",
     ["result"],
-)
-rejected_maps = Gauge(
-    "operator_rejected_maps",
-    "Role maps that are not in force as they are.",
-)
-map_revision = Gauge(
-    "operator_map_revision",
-    "The number of the role map in force.",
 )
 
 

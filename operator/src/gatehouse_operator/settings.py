@@ -2,9 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import (
+    AnyHttpUrl,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings
 
 PROBE_PORT: Final = 8080
@@ -14,13 +21,22 @@ Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
-class RoleMapSettings(BaseSettings):
-    """What the operator of role maps needs."""
+class OperatorSettings(BaseSettings):
+    """What both operators need."""
 
     namespace: Text
-    """Where role maps are edited, and where the compiled one is kept."""
+    """What is watched, and where what is made is kept."""
     release: Text = "gatehouse"
     """The beginning of the names of what is made."""
+    probe_host: Text = "0.0.0.0"  # noqa: S104  (the kubelet asks)
+    """The address of probes and metrics."""
+    probe_port: Annotated[int, Field(ge=0, le=65535)] = PROBE_PORT
+    """Their port; 0 for a free one."""
+
+
+class RoleMapSettings(OperatorSettings):
+    """What the operator of role maps needs."""
+
     rbac_signing_key: SecretStr
     """Signs the map; the service has it, too."""
     redis_url: SecretStr
@@ -31,26 +47,67 @@ class RoleMapSettings(BaseSettings):
     """Whose permissions of the built-in map somebody must always have."""
     delete_grace_seconds: Seconds = 60.0
     """How long a map that is deleted stays in force."""
-    probe_host: Text = "0.0.0.0"  # noqa: S104  (the kubelet asks)
-    """The address of probes and metrics."""
-    probe_port: Annotated[int, Field(ge=0, le=65535)] = PROBE_PORT
-    """Their port; 0 for a free one."""
 
 
-def load_settings() -> RoleMapSettings:
+class KeycloakSettings(OperatorSettings):
+    """What the operator of Keycloak needs.
+
+    Without `keycloak_client_secret` it makes its account with the bootstrap
+    client, and keeps the secret in the Secret `<release>-operator-account`.
+    """
+
+    keycloak_base_url: AnyHttpUrl
+    """Where Keycloak is, as seen from here."""
+    keycloak_client_id: Text = "gatehouse-operator"
+    """The operator's account, a client of the realm `master`."""
+    keycloak_client_secret: SecretStr | None = None
+    """Its secret."""
+    keycloak_bootstrap_client_id: Text | None = None
+    """A client of `master` with every right, to make the account with."""
+    keycloak_bootstrap_client_secret: SecretStr | None = None
+    """Its secret."""
+    keycloak_ca_file: FilePath | None = None
+    """Whom to trust over TLS, instead of the system's authorities."""
+    compare_seconds: Seconds = 15.0
+    """The time between two looks at everything in Keycloak."""
+    orphan_grace_seconds: Seconds = 300.0
+    """How long what has no resource any more stays in Keycloak."""
+
+    @model_validator(mode="after")
+    def _has_account(self) -> Self:
+        pair = (
+            self.keycloak_bootstrap_client_id,
+            self.keycloak_bootstrap_client_secret,
+        )
+        if any(pair) and not all(pair):
+            raise ValueError(
+                "KEYCLOAK_BOOTSTRAP_CLIENT_ID and"
+                " KEYCLOAK_BOOTSTRAP_CLIENT_SECRET go together"
+            )
+        return self
+
+
+SettingsT = TypeVar("SettingsT", bound=OperatorSettings)
+
+
+def load_settings(model: type[SettingsT]) -> SettingsT:
     """Read the settings of this process.
+
+    Args:
+        model: Which.
 
     Raises:
         SystemExit: A setting is missing or wrong; a line for each names the
             variable and not its value.
     """
     try:
-        return RoleMapSettings()
+        return model()
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
     sys.exit(
         "\n".join(
-            f"{str(one['loc'][0]).upper()}: {one['msg']}" for one in found
+            ": ".join([*(str(x).upper() for x in one["loc"]), one["msg"]])
+            for one in found
         )
     )
 
@@ -63,3 +120,8 @@ def compiled_name(release: str) -> str:
 def editable_name(release: str) -> str:
     """Name the ConfigMap that is made for people to edit, once."""
     return f"{release}-roles"
+
+
+def account_name(release: str) -> str:
+    """Name the Secret with the account in Keycloak."""
+    return f"{release}-operator-account"

@@ -1,0 +1,1 @@
+"""Keycloak: what is asked of its admin API, and how."""

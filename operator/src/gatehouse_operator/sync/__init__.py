@@ -1,0 +1,1 @@
+"""Bringing custom resources and Keycloak together."""
