@@ -178,8 +178,9 @@ docs: $(INSTALLED)  ## Write docs/settings.md from the settings
 	printf '%s\n' "$$table" > docs/settings.md
 
 .PHONY: manifests
-manifests: $(INSTALLED)  ## Write operator/deploy from the operator's code
-	@for part in crds keycloak rbac; do \
+manifests: $(INSTALLED)  ## Write operator/deploy from the code
+	@$(APP) permissions catalogue > operator/permissions.json
+	@for part in admission crds keycloak rbac; do \
 	  $(BIN)/python -m gatehouse_operator manifests $$part \
 	    > operator/deploy/$$part.yaml; done
 

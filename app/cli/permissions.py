@@ -1,5 +1,6 @@
 """The role map at the shell: shown, checked, converted."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
@@ -174,6 +175,13 @@ def _faults_of(texts: Mapping[str, str]) -> list[str]:
         for permission in parse_role(key, line).permissions
         if permission in unknown
     ]
+
+
+@permissions.command("catalogue")
+def print_catalogue() -> None:
+    """Print all that a line may name, as JSON, to check maps elsewhere."""
+    lines = sorted(map(str, catalogue().sayable()))
+    typer.echo(json.dumps(lines, indent=2))
 
 
 @permissions.command("diff")

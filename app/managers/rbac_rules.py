@@ -7,6 +7,7 @@ check is a look-up and a comparison of sets.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPMethod
 from typing import TypeAlias
 
 from app.schemas.permissions import (
@@ -48,6 +49,17 @@ class Catalogue:
                 yield Permission.http(method, template)
         for number in sorted(self.ws):
             yield Permission.ws(self.ws[number])
+
+    def sayable(self) -> Iterator[Permission]:
+        """Give every permission that a line of a role map may name."""
+        yield Permission.ws(ANY)
+        for number, name in self.ws.items():
+            yield Permission.ws(name)
+            yield Permission.ws(str(number))
+        for template, methods in self.http.items():
+            for method in sorted({*HTTPMethod, ANY}):
+                if _has(methods, method):
+                    yield Permission.http(method, template)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from app.cli.permissions import permissions
+from app.main import catalogue
+from app.managers.rbac_rules import find_unknown
 from app.schemas.permissions import from_lines, load_file
 
 ACTIONS = Path(__file__).parents[2] / "actions.json"
@@ -220,3 +222,12 @@ def test_diff_of_what_is_no_map_ends_with_2(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "roles.yaml"
     path.write_text(ROLE_MAP)
     assert run("diff", ACTIONS, path).exit_code == 2
+
+
+def test_catalogue_has_all_that_a_line_may_name(run: Run) -> None:
+    """Every line of it makes a map that lint finds nothing against."""
+    lines = json.loads(run("catalogue").stdout)
+    assert {"ws *", "ws 1", "ws ME", "http * /authors"} <= set(lines)
+    known = catalogue()
+    assert [] == find_unknown(from_lines({"all": "\n".join(lines)}), known)
+    assert "http GET /nope" not in lines

@@ -68,6 +68,7 @@ def test_a_role_and_everybody_is_everybody() -> None:
     [
         ("grant ME", "'grant' is none of ws, http, include"),
         ("WS ME", "'WS' is none of ws, http, include"),
+        ("ws ME" + " " * 1996, "2001 characters are too many for a line"),
         ("ws", "not of the form: ws <PkgID name, number or *>"),
         ("ws A B", "not of the form: ws <PkgID name, number or *>"),
         ("ws -1", "'-1' is no PkgID name (GET_AUTHORS), number or *"),

@@ -155,15 +155,17 @@ async def operators(
         try:
             yield start
         finally:
-            await asyncio.gather(*map(ended, started))
-    sys.stdout.write(path.read_text())
+            try:
+                await asyncio.gather(*map(ended, started))
+            finally:
+                sys.stdout.write(path.read_text())
 
 
 async def ended(process: Process) -> None:
-    """End an operator, as Kubernetes does."""
+    """End an operator, as Kubernetes does; it goes at once."""
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(4):
         await process.wait()
 
 

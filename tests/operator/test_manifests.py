@@ -29,7 +29,8 @@ def one(part: str, kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("part", "count"), [("crds", 2), ("keycloak", 4), ("rbac", 4)]
+    ("part", "count"),
+    [("admission", 5), ("crds", 2), ("keycloak", 4), ("rbac", 4)],
 )
 def test_files_are_what_the_operator_prints(part: str, count: int) -> None:
     """`make manifests` has been run."""
@@ -42,6 +43,18 @@ def test_files_are_what_the_operator_prints(part: str, count: int) -> None:
     kept = (ROOT / "operator" / "deploy" / f"{part}.yaml").read_text("utf-8")
     assert ran.stdout == kept
     assert count == len(list(yaml.safe_load_all(kept)))
+
+
+def test_the_catalogue_is_that_of_this_version() -> None:
+    """`make manifests` has been run since a route was added."""
+    ran = subprocess.run(
+        (sys.executable, "-m", "app", "permissions", "catalogue"),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    path = ROOT / "operator" / "permissions.json"
+    assert ran.stdout == path.read_text("utf-8")
 
 
 def test_an_account_may_change_no_role_map() -> None:

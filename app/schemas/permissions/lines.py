@@ -46,6 +46,8 @@ FORBIDDEN: Final = re.compile(
     r"\u205f-\u206f\u3000\ud800-\udfff\ufeff\ufff9-\ufffb]"
 )
 """Characters that no line may hold, not even in a comment."""
+MOST_OF_LINE: Final = 2000
+"""How many characters a line may have; a template has 1,000."""
 
 _FORMS: Final = {
     "ws": (names.PACKAGE,),
@@ -101,6 +103,9 @@ def _words(line: str) -> list[str]:
             f"character U+{ord(bad[0]):04X} in column {bad.start() + 1};"
             " use plain spaces and line feeds"
         )
+        raise ValueError(message)
+    if len(line) > MOST_OF_LINE:
+        message = f"{len(line)} characters are too many for a line"
         raise ValueError(message)
     spaced = filter(None, line.split(" "))
     words = list(takewhile(lambda word: not word.startswith("#"), spaced))

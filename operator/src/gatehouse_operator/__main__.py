@@ -1,22 +1,47 @@
 """`python -m gatehouse_operator manifests`: what Kubernetes needs."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import yaml
 
+from gatehouse_operator.admission import admission_manifests
 from gatehouse_operator.crds import KINDS, definition
 from gatehouse_operator.manifests import (
+    Manifest,
     keycloak_manifests,
     role_map_manifests,
 )
 
-_PARTS: Final[dict[str, Callable[..., Iterable[dict[str, Any]]]]] = {
-    "crds": lambda *_: map(definition, KINDS),
-    "keycloak": keycloak_manifests,
-    "rbac": role_map_manifests,
+Given = argparse.Namespace
+
+
+def _admission(given: Given) -> Iterable[Manifest]:
+    lines = json.loads(given.permissions.read_text("utf-8"))
+    return admission_manifests(given.namespace, given.release, lines)
+
+
+def _crds(_: Given) -> Iterable[Manifest]:
+    return map(definition, KINDS)
+
+
+def _keycloak(given: Given) -> Iterable[Manifest]:
+    return keycloak_manifests(given.namespace, given.release, given.image)
+
+
+def _role_maps(given: Given) -> Iterable[Manifest]:
+    return role_map_manifests(given.namespace, given.release, given.image)
+
+
+_PARTS: Final[dict[str, Callable[[Given], Iterable[Manifest]]]] = {
+    "admission": _admission,
+    "crds": _crds,
+    "keycloak": _keycloak,
+    "rbac": _role_maps,
 }
 
 
@@ -39,8 +64,14 @@ def main() -> None:
     manifests.add_argument("--namespace", default="gatehouse")
     manifests.add_argument("--release", default="gatehouse")
     manifests.add_argument("--image", default="gatehouse-operator:latest")
+    manifests.add_argument(
+        "--permissions",
+        type=Path,
+        default=Path("operator/permissions.json"),
+        help="what `python -m app permissions catalogue` prints",
+    )
     given = parser.parse_args()
-    found = _PARTS[given.part](given.namespace, given.release, given.image)
+    found = _PARTS[given.part](given)
     yaml.dump_all(found, sys.stdout, _Dumper, sort_keys=False)
 
 

@@ -106,6 +106,7 @@ async def _keep(
     client = AsyncClient(
         namespace=ours.namespace, field_manager="gatehouse-keycloak"
     )
+    memo.stack.push_async_callback(client.aclose)
     kube = Kube(client, compiled_name(ours.release))
     url, verify = str(ours.keycloak_base_url), str(ours.keycloak_ca_file or "")
     bootstrap = None

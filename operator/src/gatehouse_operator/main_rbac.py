@@ -59,6 +59,7 @@ async def start(
         socket_connect_timeout=_REDIS_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+    memo.stack.push_async_callback(client.aclose)
     memo.stack.push_async_callback(redis.aclose)
     memo.keeper = Keeper(
         ours,

@@ -10,8 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gatehouse_operator.admission import VIRTUAL
 from gatehouse_operator.resources.base import GROUP
-from gatehouse_operator.settings import PROBE_PORT, compiled_name
+from gatehouse_operator.settings import (
+    PROBE_PORT,
+    compiled_name,
+    editable_name,
+)
 
 Manifest = dict[str, Any]
 
@@ -101,6 +106,14 @@ def _role_map_rules(release: str) -> list[Manifest]:
         # Role maps are found by their label; a new name has no rule yet.
         {**maps, "verbs": ["list", "watch", "create"]},
         {**maps, "resourceNames": compiled, "verbs": ["get", "update"]},
+        # What the admission policy asks of whoever edits a map: the first
+        # one is made by the operator.
+        {
+            "apiGroups": [GROUP],
+            "resources": [VIRTUAL],
+            "resourceNames": [editable_name(release)],
+            "verbs": ["update"],
+        },
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
     ]
 

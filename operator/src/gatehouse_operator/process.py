@@ -50,7 +50,11 @@ def begin(memo: kopf.Memo, work: Coroutine[Any, Any, None]) -> None:
 
 
 async def end(memo: kopf.Memo) -> None:
-    """End the work at once, then close what it has used."""
+    """End the work at once, then close what it has used.
+
+    kopf waits five seconds for a flag that nobody raises.
+    """
+    memo.ends.set()
     if "work" in memo:
         memo.work.cancel()
         await asyncio.wait([memo.work])

@@ -1,0 +1,382 @@
+"""What the API server refuses by itself, whether or not an operator runs."""
+
+import asyncio
+import json
+import os
+import random
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from subprocess import CalledProcessError
+from typing import Any, Final
+
+import httpx2
+import pytest
+from lightkube import AsyncClient, KubeConfig
+from lightkube.core.exceptions import ApiError
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import ConfigMap
+
+from app.main import catalogue
+from app.managers.rbac_rules import find_unknown
+from app.schemas.permissions import (
+    ANY,
+    SIGNED_IN,
+    Permission,
+    PermissionMap,
+    PermissionMapError,
+    from_lines,
+    parse_role,
+)
+from app.schemas.permissions.names import ROLE_KEY
+from gatehouse_operator.admission import (
+    LABEL,
+    MOST_CHARACTERS,
+    MOST_LINES,
+    MOST_ROLES,
+    admission_manifests,
+)
+from gatehouse_operator.manifests import role_map_manifests
+from tests.e2e.conftest import RELEASE, Kubectl, Say, account
+
+MAPS: Final = int(os.environ.get("SOAK_MAPS", "10000"))
+AT_ONCE: Final = 12
+SEEN_SECONDS: Final = 20.0
+KNOWN: Final = catalogue()
+LINES: Final = tuple(map(str, KNOWN.sayable()))
+MADE_UP: Final = tuple(f"http GET /made-up/{n}" for n in range(250))
+PERMISSIONS: Final = (*LINES, *MADE_UP)
+"""As many as a large service has."""
+SAID: Final = re.compile(r"denied request: (?P<said>.*)", re.DOTALL)
+FOUND: Final = re.compile(r"(?P<key>[^:]+):(?P<line>\d+): ")
+
+
+@pytest.fixture
+def guarded(kubectl: Kubectl) -> Iterator[Kubectl]:
+    """A namespace in which role maps are checked."""
+    made = list(admission_manifests(kubectl.namespace, RELEASE, PERMISSIONS))
+    for manifest in made:
+        kubectl.apply(manifest)
+    until_in_force(kubectl)
+    yield kubectl
+    for manifest in made:
+        if "Policy" in manifest["kind"]:
+            kubectl(
+                *("delete", "--wait=false", manifest["kind"]),
+                manifest["metadata"]["name"],
+            )
+
+
+def until_in_force(kubectl: Kubectl) -> None:
+    """Wait until the API server has taken the policies in."""
+    deadline = time.monotonic() + SEEN_SECONDS
+    while "boo: is none of" not in refusal(kubectl, {"reader": "boo"}):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _configmap(
+    name: str, data: dict[str, str], labels: dict[str, str] | None = None
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "labels": {LABEL: "true"} if labels is None else labels,
+        },
+        "data": data,
+    }
+
+
+def refusal(kubectl: Kubectl, data: dict[str, str], *who: str) -> str:
+    """Why a map is refused; nothing if it is not."""
+    return attempt(
+        kubectl,
+        *("create", "--dry-run=server", "--filename", "-", *who),
+        stdin=json.dumps(_configmap("map", data)),
+    )
+
+
+def attempt(kubectl: Kubectl, *arguments: str, stdin: str = "") -> str:
+    """What kubectl says against something; nothing if it is done."""
+    try:
+        kubectl(*arguments, stdin=stdin)
+    except CalledProcessError as error:
+        return str(error.stderr)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"reader": "ws GET_AUTHORS\nwss ME"}, "reader:2: wss ME: is none of"),
+        ({"reader": "ws NO_SUCH"}, "reader:1: ws NO_SUCH: is no permission"),
+        ({"reader": "\nhttp GET /nope"}, "reader:2: http GET /nope: is no"),
+        ({"a": "ws ME", "b": "# fine\nws\tME"}, "b:2: ws\tME: use plain"),
+        ({".hidden": "ws ME"}, ".hidden: is no role name for a key"),
+        ({"reader": f"include {SIGNED_IN}"}, "reader:1: include _signed-in"),
+        ({"reader": "\n" * MOST_LINES}, f"at most {MOST_ROLES} roles"),
+    ],
+)
+def test_a_bad_line_is_refused_and_named(
+    guarded: Kubectl, data: dict[str, str], expected: str
+) -> None:
+    """By its role, its number and its text, in what kubectl prints."""
+    assert expected in refusal(guarded, data)
+
+
+def test_the_largest_maps_are_checked_to_their_last_line(
+    guarded: Kubectl,
+) -> None:
+    """Whatever they are made of, a check costs less than is allowed."""
+    wide = "http    DELETE  /authors/{id}          "
+    for lines in (
+        [LINES[n % len(LINES)] for n in range(MOST_LINES)],
+        [f"{line:.36} #{'x' * 3}" for line in LINES * MOST_LINES][:MOST_LINES],
+        [wide] * MOST_LINES,
+        [f"  include   {'r' * 27}"] * MOST_LINES,
+        [" " * 39] * MOST_LINES,
+    ):
+        size = MOST_LINES // MOST_ROLES
+        whole = {
+            f"role{n}": "\n".join(lines[n * size : n * size + size])
+            for n in range(MOST_ROLES)
+        }
+        one = {"role": "\n".join(lines)}
+        for data in (whole, one):
+            if "#" not in lines[0]:
+                assert "" == refusal(guarded, data)
+            key = max(data)
+            bad = {**data, key: data[key].rpartition("\n")[0] + "\nboo"}
+            assert "boo: is none of" in refusal(guarded, bad)
+
+
+def faults_of(data: dict[str, str]) -> set[tuple[str, int]]:
+    """Where Python finds fault with a map; line 0 is the role's name."""
+    found: set[tuple[str, int]] = set()
+    for key, text in data.items():
+        if key != SIGNED_IN and not re.fullmatch(ROLE_KEY, key):
+            found.add((key, 0))
+        for number, line in enumerate(text.split("\n"), start=1):
+            if _is_bad(key, line):
+                found.add((key, number))
+    return found
+
+
+def _is_bad(key: str, line: str) -> bool:
+    try:
+        permissions = parse_role(key, line).permissions
+    except PermissionMapError:
+        return True
+    return any(find_unknown(_only(one), KNOWN) for one in permissions)
+
+
+def _only(permission: Permission) -> PermissionMap:
+    """A map of one permission."""
+    return from_lines({SIGNED_IN: permission})
+
+
+def is_within_size(data: dict[str, str]) -> bool:
+    """Say whether a map is no larger than is stated."""
+    lines = sum(text.count("\n") + 1 for text in data.values())
+    return (
+        len(data) <= MOST_ROLES
+        and lines <= MOST_LINES
+        and sum(map(len, data.values())) <= MOST_CHARACTERS
+    )
+
+
+HOSTILE: Final = (
+    *("\t", "\r", "\x00", "\x0b", "\x1b", "\x7f", "\x85", "\xa0", "\xad"),
+    *("\u1680", "\u180e", "\u200b", "\u200e", "\u2028", "\u202e", "\u2060"),
+    *("\u3000", "\ufeff", "\ufffa", "é", "\u0130", "ﬀ", "\U0001f600", "  "),
+    *(" #", "#", "\\", "'", '"', "{", "}", "$", "*", ":", "\ufffd", "\u0430"),
+)
+WORDS: Final = (
+    *("ws", "http", "include", "WS", "Http", "wss", "*", "ANY", "0", "1"),
+    *("01", "999999999", "1000000000", "GET", "get", "BREW", "/authors", "/"),
+    *("/authors/{id}", "/authors/-id_", ".authors", "authors", "GET_AUTHORS"),
+    *("GET_AUTHORS#", "#", "#comment", SIGNED_IN, "reader", "a/b", "-", ""),
+)
+KEYS: Final = (
+    *("reader", "editor", "admin", SIGNED_IN, "_x", "a.b", "a-b", "0"),
+    *("-a", ".a", "A", "_signed-in.", "x" * 253, "x" * 254, "a/b", "ä", ""),
+)
+
+
+def a_line(chance: random.Random) -> str:
+    """A line, more often good than not."""
+    kind = chance.random()
+    if kind < 0.6:
+        return chance.choice(LINES)
+    if kind < 0.7:
+        return f"include {chance.choice(KEYS)}"
+    if kind < 0.75:
+        return f"  # {chance.choice(HOSTILE)} said"
+    if kind < 0.78:
+        return "x" * chance.choice((1999, 2000, 2001))
+    if kind < 0.8:
+        return " " * chance.choice((1, 7, 8, 9, 63, 64, 1999, 2000, 2001))
+    words = [chance.choice(WORDS) for _ in range(chance.randrange(6))]
+    return chance.choice((" ", "  ", " " * 9)).join(words)
+
+
+def a_text(chance: random.Random) -> str:
+    """The text of a role."""
+    lines = [a_line(chance) for _ in range(chance.choice((0, 1, 2, 5, 30)))]
+    if chance.random() < 0.4:
+        lines = [line for line in lines if line in LINES]
+    text = chance.choice(("\n",) * 9 + ("\r\n",)).join(lines)
+    if text and chance.random() < 0.2:
+        at = chance.randrange(len(text))
+        text = text[:at] + chance.choice(HOSTILE) + text[at:]
+    return text + chance.choice(("", "\n", "\n\n"))
+
+
+def a_map(chance: random.Random) -> dict[str, str]:
+    """A map: small mostly, and sometimes far too large."""
+    kind = chance.random()
+    if kind < 0.01:
+        return {
+            "reader": chance.choice(HOSTILE) * chance.choice((2**18, 2**20))
+        }
+    if kind < 0.02:
+        return {f"role{n}": "ws ME" for n in range(chance.choice((999, 1001)))}
+    roles = chance.choice((0, 1, 1, 2, 4))
+    keys = KEYS[:8] if chance.random() < 0.8 else KEYS
+    return {chance.choice(keys): a_text(chance) for _ in range(roles)}
+
+
+async def test_python_and_cel_agree_on_every_map(
+    guarded: Kubectl, say: Say
+) -> None:
+    """Whatever it is made of; and the line that is named is a bad one."""
+    seed = int(os.environ.get("SOAK_SEED") or secrets.randbelow(10**6))
+    chance = random.Random(seed)
+    config = KubeConfig.from_env().get()
+    client = AsyncClient(
+        config,
+        namespace=guarded.namespace,
+        dry_run=True,
+        timeout=httpx2.Timeout(60),
+    )
+    places = asyncio.Semaphore(AT_ONCE)
+    counts = {"good": 0, "bad": 0, "too large": 0, "no ConfigMap": 0}
+
+    async def try_one(data: dict[str, str]) -> None:
+        async with places:
+            said = await said_of(client, data)
+        counts[judge(data, said)] += 1
+
+    async with client, asyncio.TaskGroup() as group:
+        for _ in range(MAPS):
+            group.create_task(try_one(a_map(chance)))
+    say(f"{MAPS} maps, seed {seed}: {counts}")
+    assert min(counts["good"], counts["bad"]) > MAPS / 10
+
+
+async def said_of(client: AsyncClient, data: dict[str, str]) -> str | None:
+    """What the API server says against a map; None if nothing."""
+    metadata = ObjectMeta(name="map", labels={LABEL: "true"})
+    try:
+        await client.create(ConfigMap(metadata=metadata, data=data))
+    except ApiError as error:
+        return str(error.status.message)
+    return None
+
+
+def judge(data: dict[str, str], said: str | None) -> str:
+    """Hold what was said against what Python finds."""
+    match = SAID.search(said or "")
+    if said is not None and match is None:
+        assert "ConfigMap" in said or "limit" in said, said
+        return "no ConfigMap"
+    if not is_within_size(data):
+        assert match is not None, "too large, and accepted"
+        assert match["said"].startswith("a role map has at most")
+        return "too large"
+    faults = faults_of(data)
+    if match is None:
+        assert set() == faults, data
+        return "good"
+    named = FOUND.match(match["said"])
+    key = match["said"].partition(":")[0]
+    where = (named["key"], int(named["line"])) if named else (key, 0)
+    assert where in faults, (said, data)
+    return "bad"
+
+
+def test_who_may_edit_configmaps_may_not_edit_role_maps(
+    guarded: Kubectl,
+) -> None:
+    """In no way; but with the virtual verb he may."""
+    guarded("create", "serviceaccount", "somebody")
+    guarded(
+        *("create", "role", "configmaps", "--verb=*"),
+        "--resource=configmaps",
+    )
+    bind(guarded, "configmaps")
+    who = (
+        f"--as=system:serviceaccount:{guarded.namespace}:somebody",
+        "--as-group=system:authenticated",
+    )
+    good = {"reader": "ws ME"}
+    plain = json.dumps(_configmap("plain", good, labels={}))
+    there = json.dumps(_configmap("there", good))
+    guarded("create", "--filename", "-", stdin=there)
+    assert "" == attempt(
+        guarded, "create", "--filename", "-", *who, stdin=plain
+    )
+    edits = (
+        ("create", "--filename", "-"),
+        ("label", "configmap", "plain", f"{LABEL}=true"),
+        ("label", "configmap", "there", f"{LABEL}-"),
+        ("label", "configmap", "there", f"{LABEL}=false", "--overwrite"),
+        ("annotate", "configmap", "there", "gatehouse.dev/force=1"),
+        ("patch", "configmap", "there", "--patch", '{"data":{"reader":""}}'),
+        ("delete", "configmap", "there"),
+        ("delete", "configmaps", "--all"),
+    )
+    new = json.dumps(_configmap("new", good))
+    for edit in edits:
+        said = attempt(guarded, *edit, *who, stdin=new)
+        assert "may not" in said, edit
+        assert "rolemaps.gatehouse.dev" in said
+    assert good == guarded.json("get", "configmap", "there")["data"]
+    bind(guarded, f"{RELEASE}-role-map-editor")
+    guarded("create", "--filename", "-", stdin=plain)
+    for edit in (edits[0], *edits[4:7]):
+        assert "" == attempt(guarded, *edit, *who, stdin=new)
+
+
+def bind(kubectl: Kubectl, role: str) -> None:
+    """Give somebody a role."""
+    account = f"--serviceaccount={kubectl.namespace}:somebody"
+    kubectl("create", "rolebinding", role, f"--role={role}", account)
+
+
+def test_the_operator_may_make_its_first_map_and_no_other(
+    guarded: Kubectl, tmp_path: Any
+) -> None:
+    """The virtual verb is bound to that name."""
+    made = role_map_manifests(guarded.namespace, RELEASE, "none")
+    who = f"--kubeconfig={account(guarded, made, tmp_path)}"
+    said = {
+        name: attempt(
+            guarded,
+            *("create", "--filename", "-", who),
+            stdin=json.dumps(_configmap(name, {"admin": f"ws {ANY}"})),
+        )
+        for name in (f"{RELEASE}-roles", "other")
+    }
+    assert "" == said[f"{RELEASE}-roles"]
+    assert "may not update rolemaps.gatehouse.dev" in said["other"]
+
+
+def test_a_namespace_with_role_maps_can_be_deleted(guarded: Kubectl) -> None:
+    """Whatever is deleted first in it."""
+    guarded.apply(_configmap("there", {"reader": "ws ME"}))
+    guarded("delete", "namespace", guarded.namespace, "--timeout=60s")
+    guarded("create", "namespace", guarded.namespace)  # for who cleans up
