@@ -1,6 +1,7 @@
 """The operator's role map in Redis, and what pods say of it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from app import constants as c
 from app.exceptions import Unavailable
 from app.schemas.permissions import (
     ACKNOWLEDGED,
+    ACKNOWLEDGING,
     MAP_KEY,
     REVISION_KEY,
     Acknowledgement,
@@ -56,13 +58,14 @@ class RoleMaps:
         Raises:
             Unavailable: Redis is away.
         """
-        await _bounded(
-            self._redis.client.set(
-                f"{ACKNOWLEDGED}{said.pod}",
-                said.model_dump_json(),
-                ex=c.ACKNOWLEDGED_LIFE_SECONDS,
-            )
+        now, life = time.time(), c.ACKNOWLEDGED_LIFE_SECONDS
+        pipeline = self._redis.client.pipeline()
+        pipeline.set(
+            f"{ACKNOWLEDGED}{said.pod}", said.model_dump_json(), ex=life
         )
+        pipeline.zadd(ACKNOWLEDGING, {said.pod: now})
+        pipeline.zremrangebyscore(ACKNOWLEDGING, 0, now - 10 * life)
+        await _bounded(pipeline.execute())
 
     def pubsub(self) -> PubSub:
         """Return a connection of its own that can be subscribed."""

@@ -24,6 +24,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.dev.config import ROOT
+from gatehouse_operator.crds import KINDS, definition
 from gatehouse_operator.manifests import role_map_manifests
 from tests.fixtures.servers import Servers
 from tests.fixtures.sweeper import MARK
@@ -79,6 +80,16 @@ class Kubectl:
         """Change fields of a spec."""
         patch = json.dumps({"spec": spec})
         self("patch", name, "--type", "merge", "--patch", patch)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _definitions() -> None:
+    """The custom resource definitions, which all namespaces share."""
+    kubectl = Kubectl("default")
+    for kind in KINDS:
+        kubectl.apply(definition(kind))
+    names = [f"crd/{kind.name.lower()}s.gatehouse.dev" for kind in KINDS]
+    kubectl("wait", "--for=condition=Established", *names)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from app.dev.ports import free_port
-from gatehouse_operator.crds import KINDS, definition
 from gatehouse_operator.manifests import keycloak_manifests
 from tests.e2e.conftest import (
     RELEASE,
@@ -39,16 +38,6 @@ GRACE_SECONDS: Final = 5.0
 DRIFT_SECONDS: Final = 30.0
 SECRET_SECONDS: Final = 5.0
 PASSWORD: Final = secrets.token_urlsafe()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _definitions() -> None:
-    """The custom resource definitions, which all namespaces share."""
-    kubectl = Kubectl("default")
-    for kind in KINDS:
-        kubectl.apply(definition(kind))
-    names = [f"crd/{kind.name.lower()}s.gatehouse.dev" for kind in KINDS]
-    kubectl("wait", "--for=condition=Established", *names)
 
 
 @pytest.fixture

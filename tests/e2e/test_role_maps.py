@@ -171,6 +171,13 @@ async def test_an_edit_is_in_force_on_every_pod_and_open_socket(
         f" p50 {parts[49]:.0f} ms, p95 {parts[94]:.0f} ms,"
         f" p99 {parts[98]:.0f} ms"
     )
+    await asyncio.to_thread(
+        kubectl,
+        *("wait", "--for=condition=Converged", "rbacstate/gatehouse"),
+        f"--for=jsonpath={{.status.revision}}={EDITS + 1}",
+    )
+    row = kubectl("get", "rbac", "gatehouse", "--no-headers").split()
+    assert ["gatehouse", str(EDITS + 1), digest[:12], "3/3", "True"] == row[:5]
     story = kubectl("describe", "configmap", MAP)
     assert "Accepted" in story
     assert "\N{MINUS SIGN}1 permissions in 1 role" in story
@@ -185,6 +192,11 @@ async def test_a_bad_edit_changes_nothing_and_says_where(
     before = await asyncio.to_thread(in_force, kubectl)
     patch(kubectl, reader="ws GET_AUTHORS\nwss GET_BOOKS\n")
     await until_told(kubectl, "Rejected", "reader:2: 'wss' is none of ws")
+    said = kubectl.json("get", "rbacstate/gatehouse")["status"]["conditions"]
+    assert ("False", f"see the Events of: {MAP}") == (
+        said[0]["status"],
+        said[0]["message"],
+    )
     patch(kubectl, reader=BUILT_IN["reader"], admin=None)
     await until_told(kubectl, "Rejected", "annotate it with gatehouse.dev/")
     assert before == await asyncio.to_thread(in_force, kubectl)

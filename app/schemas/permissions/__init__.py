@@ -39,6 +39,7 @@ from app.schemas.permissions.model import (
 from app.schemas.permissions.names import ANY, SIGNED_IN, PermissionMapError
 from app.schemas.permissions.sealed import (
     ACKNOWLEDGED,
+    ACKNOWLEDGING,
     CHANGED,
     MAP_KEY,
     REVISION_KEY,
@@ -50,6 +51,7 @@ from app.schemas.permissions.sealed import (
 
 __all__ = [
     "ACKNOWLEDGED",
+    "ACKNOWLEDGING",
     "ANY",
     "CHANGED",
     "MAP_KEY",

@@ -26,6 +26,8 @@ CHANGED: Final = "rbac:changed"
 """The channel on which it is said that there is another one."""
 ACKNOWLEDGED: Final = "ack:"
 """Before a pod's name: the key of what it says of the map."""
+ACKNOWLEDGING: Final = "ack::pods"
+"""The sorted set of pods that have said anything, by when they last did."""
 
 _PURPOSE: Final = "gatehouse.dev/role-map"
 _MOST: Final = 2**53

@@ -18,10 +18,13 @@ from gatehouse_operator.resources.realm import (
     KeycloakRealmSpec,
     KeycloakRealmStatus,
 )
+from gatehouse_operator.resources.state import RbacStateStatus
 
 Schema = dict[str, Any]
 
-_READY: Final = '.status.conditions[?(@.type=="Ready")].status'
+
+def _condition(name: str) -> str:
+    return f'.status.conditions[?(@.type=="{name}")].status'
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Kind:
     name: str
     short_name: str
     says: str
-    spec: type[Part]
+    spec: type[Part] | None
     status: type[Part]
     columns: dict[str, str]
 
@@ -47,7 +50,11 @@ KINDS: Final = (
         says="A client in Keycloak, kept as its spec says.",
         spec=KeycloakClientSpec,
         status=KeycloakClientStatus,
-        columns={"Realm": ".spec.realmRef", "Client": ".spec.clientId"},
+        columns={
+            "Realm": ".spec.realmRef",
+            "Client": ".spec.clientId",
+            "Ready": _condition("Ready"),
+        },
     ),
     Kind(
         name="KeycloakRealm",
@@ -55,7 +62,20 @@ KINDS: Final = (
         says="A realm in Keycloak, kept as its spec says.",
         spec=KeycloakRealmSpec,
         status=KeycloakRealmStatus,
-        columns={"Realm": ".spec.realm"},
+        columns={"Realm": ".spec.realm", "Ready": _condition("Ready")},
+    ),
+    Kind(
+        name="RbacState",
+        short_name="rbac",
+        says="Which role map is in force, written by the operator.",
+        spec=None,
+        status=RbacStateStatus,
+        columns={
+            "Revision": ".status.revision",
+            "Digest": ".status.digest",
+            "Pods": ".status.pods",
+            "Converged": _condition("Converged"),
+        },
     ),
 )
 
@@ -97,7 +117,6 @@ def _version(kind: Kind) -> Schema:
 
 
 def _columns(kind: Kind) -> list[Schema]:
-    texts = {**kind.columns, "Ready": _READY}
     age = {
         "name": "Age",
         "type": "date",
@@ -105,21 +124,21 @@ def _columns(kind: Kind) -> list[Schema]:
     }
     columns = [
         {"name": name, "type": "string", "jsonPath": path}
-        for name, path in texts.items()
+        for name, path in kind.columns.items()
     ]
     return [*columns, age]
 
 
 def _resource(kind: Kind) -> Schema:
-    return {
+    schema: Schema = {
         "description": kind.says,
         "type": "object",
-        "required": ["spec"],
-        "properties": {
-            "spec": structural(kind.spec),
-            "status": structural(kind.status),
-        },
+        "properties": {"status": structural(kind.status)},
     }
+    if kind.spec is not None:
+        schema["required"] = ["spec"]
+        schema["properties"]["spec"] = structural(kind.spec)
+    return schema
 
 
 def structural(model: type[Part]) -> Schema:

@@ -22,6 +22,7 @@ import structlog
 from lightkube.core.exceptions import ApiError
 
 from app.schemas.permissions import (
+    Acknowledgement,
     PermissionMap,
     diff,
     seal,
@@ -39,6 +40,7 @@ from gatehouse_operator.reconcile.role_maps import (
 )
 from gatehouse_operator.role_map_metrics import map_revision, rejected_maps
 from gatehouse_operator.settings import RoleMapSettings, editable_name
+from gatehouse_operator.state import State
 
 _ROUND_SECONDS: Final = 2.0
 _BACKOFF_SECONDS: Final = (0.1, 0.5, 1, 2, 4)
@@ -73,6 +75,7 @@ class Keeper:
         built_in: In force where nobody edits one.
         cluster: Where maps are, and what was decided on them.
         publisher: The way to the pods.
+        state: What people wait on.
         health: Is told when all is as it should be.
     """
 
@@ -82,12 +85,14 @@ class Keeper:
         built_in: PermissionMap,
         cluster: Cluster,
         publisher: Publisher,
+        state: State,
         health: Health,
     ) -> None:
         self._settings = settings
         self._built_in = built_in
         self._cluster = cluster
         self._publisher = publisher
+        self._state = state
         self._health = health
         self._changed = asyncio.Event()
         self._missing: dict[str, float] = {}
@@ -101,6 +106,13 @@ class Keeper:
 
     async def run(self) -> NoReturn:
         """Go round until cancelled."""
+        try:
+            await self._go_round()
+        finally:
+            if self._converging is not None:
+                self._converging.cancel()
+
+    async def _go_round(self) -> NoReturn:
         failures = 0
         while True:
             self._changed.clear()
@@ -161,6 +173,14 @@ class Keeper:
         finally:  # it is recorded, whether or not Redis is there
             await self._say_rejected(outcome.rejected)
             await self._say_accepted()
+            said = await self._acknowledged()
+            await self._state.write(new, outcome.rejected, said)
+
+    async def _acknowledged(self) -> list[Acknowledgement] | None:
+        try:
+            return await self._publisher.acknowledged()
+        except RedisAway:
+            return None
 
     async def _known_revision(self, compiled: Compiled | None) -> int:
         try:
@@ -254,6 +274,7 @@ class Keeper:
                     f"{len(said)}/{len(said)} pods in {spent:.0f} ms,"
                     f" {swept} sockets told of revision {revision}"
                 )
+                self.wake()  # for the state to say so
                 for source in changed:
                     await self._cluster.tell(
                         source, "Converged", message, warns=False

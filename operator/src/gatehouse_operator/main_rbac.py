@@ -26,6 +26,7 @@ from gatehouse_operator.settings import (
     compiled_name,
     load_settings,
 )
+from gatehouse_operator.state import State
 
 logger = structlog.get_logger(__name__)
 
@@ -66,6 +67,7 @@ async def start(
         load_file(ours.built_in_map_path),
         Cluster(client, compiled_name(ours.release), key),
         Publisher(redis),
+        State(client, ours.release),
         health,
     )
     port = await memo.stack.enter_async_context(

@@ -114,6 +114,23 @@ def _role_map_rules(release: str) -> list[Manifest]:
             "resourceNames": [editable_name(release)],
             "verbs": ["update"],
         },
+        {
+            "apiGroups": [GROUP],
+            "resources": ["rbacstates"],
+            "verbs": ["create"],
+        },
+        {
+            "apiGroups": [GROUP],
+            "resources": ["rbacstates"],
+            "resourceNames": [release],
+            "verbs": ["get"],
+        },
+        {
+            "apiGroups": [GROUP],
+            "resources": ["rbacstates/status"],
+            "resourceNames": [release],
+            "verbs": ["patch"],
+        },
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
     ]
 

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from app.schemas.permissions import (
     ACKNOWLEDGED,
+    ACKNOWLEDGING,
     CHANGED,
     MAP_KEY,
     REVISION_KEY,
@@ -71,7 +72,8 @@ class Publisher:
             RedisAway: Nobody can be heard.
         """
         try:
-            keys = [k async for k in self._redis.scan_iter(f"{ACKNOWLEDGED}*")]
+            pods: Any = await self._redis.zrange(ACKNOWLEDGING, 0, -1)
+            keys = [ACKNOWLEDGED.encode() + pod for pod in pods]
             said = await self._redis.mget(keys) if keys else []
         except (RedisError, OSError) as error:
             raise RedisAway(f"Redis: {type(error).__name__}") from error

@@ -15,7 +15,14 @@ SYNCED: Final = "Synced"
 SECRET_READY: Final = "SecretReady"  # noqa: S105  (a type, no secret)
 DRIFTED: Final = "Drifted"
 DEGRADED: Final = "Degraded"
-_ORDER: Final = (READY, SYNCED, SECRET_READY, DRIFTED, DEGRADED)
+ACCEPTED: Final = "Accepted"
+PUBLISHED: Final = "Published"
+CONVERGED: Final = "Converged"
+_ORDER: Final = (
+    *(READY, SYNCED, SECRET_READY, DRIFTED, DEGRADED),
+    *(ACCEPTED, PUBLISHED, CONVERGED),
+)
+"""Of a realm or client, and of the state of role maps."""
 _FAILURES: Final = 3
 """After so many in a row a resource is degraded."""
 
