@@ -92,6 +92,11 @@ soak: $(INSTALLED)  ## Break everything at random (SECONDS=600 SEED=7)
 	@SOAK_SECONDS=$(or $(SECONDS),60) SOAK_SEED=$(SEED) \
 	  SOAK_SOCKETS=1000 exec $(BIN)/python -m pytest -qs tests/app/test_journal.py
 
+.PHONY: soak-e2e
+soak-e2e: $(INSTALLED)  ## The same on Kubernetes: 100 kills, 10 minutes idle
+	@export SOAK_KILLS=100 SOAK_MAPS=30000 SOAK_STEADY=$(or $(SECONDS),600); \
+	exec $(MAKE) e2e ARGS="tests/e2e -q --timeout=1800"
+
 # CLUSTER names the script that starts one and prints its kubeconfig.
 CLUSTER ?= ../shared/kube/up
 

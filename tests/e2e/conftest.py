@@ -112,15 +112,27 @@ async def redis(servers: Servers) -> AsyncIterator[Redis]:
 
 
 def account(
-    kubectl: Kubectl, manifests: Iterable[dict[str, Any]], folder: Path
+    kubectl: Kubectl,
+    manifests: Iterable[dict[str, Any]],
+    folder: Path,
+    server: str = "",
 ) -> Path:
-    """Return what an operator's own account may use, and no more."""
+    """Return what an operator's own account may use, and no more.
+
+    Args:
+        kubectl: In its namespace.
+        manifests: What it needs.
+        folder: For the kubeconfig.
+        server: Where it is to find the API server, if not at its address.
+    """
     made = [one for one in manifests if one["kind"] != "Deployment"]
     for manifest in made:
         kubectl.apply(manifest)
     config = kubectl.json("config", "view", "--raw", "--minify")
     token = kubectl("create", "token", made[0]["metadata"]["name"]).strip()
     config["users"][0]["user"] = {"token": token}
+    if server:
+        config["clusters"][0]["cluster"] = {"server": server}
     path = folder / "kubeconfig"
     path.write_text(json.dumps(config))
     return path

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import psutil
 import pytest
 
 from app.dev.ports import free_port
@@ -32,9 +33,10 @@ from tests.fixtures.realm import Realm
 from tests.fixtures.servers import Servers
 
 CLIENTS: Final = int(os.environ.get("SOAK_CLIENTS", "200"))
-STEADY_SECONDS: Final = float(os.environ.get("SOAK_SECONDS", "20"))
+STEADY_SECONDS: Final = float(os.environ.get("SOAK_STEADY", "60"))
 COMPARE_SECONDS: Final = 2.0
 GRACE_SECONDS: Final = 5.0
+FLAT_BYTES: Final = 8 * 2**20
 DRIFT_SECONDS: Final = 30.0
 SECRET_SECONDS: Final = 5.0
 PASSWORD: Final = secrets.token_urlsafe()
@@ -548,12 +550,43 @@ async def test_what_is_deleted_goes_whoever_is_away(
     assert client_of(realm, "account") is not None
 
 
+async def test_a_namespace_goes_whoever_is_away(
+    kubectl: Kubectl, start: StartOperator, realm: Realm, wire: Proxy
+) -> None:
+    """And what was kept for it goes when both are back."""
+    operator = await start()
+    kubectl.apply(realm_resource(realm))
+    kubectl.apply(client_resource("left"))
+    await asyncio.to_thread(ready, kubectl, "kc/left")
+    held = secret_of(kubectl, f"{RELEASE}-operator-account")
+    LEDGER.keep("client secret", held["client-secret"])
+    await asyncio.to_thread(wire.stop)
+    await ended(operator)
+    namespace = kubectl.namespace
+    await asyncio.to_thread(
+        kubectl, "delete", "namespace", namespace, "--timeout=60s"
+    )
+    assert client_of(realm, "left") is not None
+    await asyncio.to_thread(wire.start)
+    await start(  # its own account has gone with the namespace
+        KUBECONFIG=os.environ["KUBECONFIG"],
+        KEYCLOAK_CLIENT_SECRET=held["client-secret"],
+    )
+
+    async def is_gone() -> bool:
+        return client_of(realm, "left") is None
+
+    await until(is_gone, DRIFT_SECONDS)
+    kubectl("create", "namespace", namespace)  # for who cleans up
+
+
+@pytest.mark.timeout(300)
 async def test_many_clients_at_once_then_nothing_to_do(
     kubectl: Kubectl, start: StartOperator, realm: Realm, say: Say
 ) -> None:
     """All are ready; afterwards Keycloak is read, and nothing is written."""
     port = free_port()
-    await start(PROBE_PORT=str(port), COMPARE_SECONDS="10")
+    operator = await start(PROBE_PORT=str(port), COMPARE_SECONDS="10")
     kubectl.apply(realm_resource(realm))
     await asyncio.to_thread(ready, kubectl, "kr/shop")
     names = [f"client-{number}" for number in range(CLIENTS)]
@@ -571,8 +604,11 @@ async def test_many_clients_at_once_then_nothing_to_do(
     say(f"{CLIENTS} clients ready in {spent:.1f} s, {calls:.0f} calls")
     versions = revisions(kubectl)
     before = await keycloak_calls(port)
+    memory = psutil.Process(operator.pid).memory_info().rss
     await asyncio.sleep(STEADY_SECONDS)
     after = await keycloak_calls(port)
+    grown = psutil.Process(operator.pid).memory_info().rss - memory
+    assert grown < FLAT_BYTES
     assert versions == revisions(kubectl)
     assert after["GET"] > before["GET"]
     assert {**before, "GET": 0} == {**after, "GET": 0}

@@ -55,7 +55,8 @@ _KEY: Final = "client-secret"
 _OURS: Final = {MADE_FOR_CLIENT: "true"}
 
 
-@kopf.on.event(GROUP, VERSION, kopf.EVERYTHING)
+@kopf.on.event(GROUP, VERSION, "keycloakclients")
+@kopf.on.event(GROUP, VERSION, "keycloakrealms")
 async def resource_changed(
     memo: kopf.Memo, event: kopf.RawEvent, body: kopf.Body, **_: Any
 ) -> None:
