@@ -216,8 +216,19 @@ clean:  ## Remove what was made here, but not the servers' data
 ##@ Docker
 
 .PHONY: build
-build: engine docker/.env  ## Build the image
+build: engine docker/.env  ## Build the service's image, for the next ones
 	@$(COMPOSE) build
+
+# With what the machine has: docker, else buildah.
+BUILDER ?= $(shell docker info >/dev/null 2>&1 && echo docker build || \
+  echo buildah build --layers)
+TAG ?= dev
+.PHONY: images
+images:  ## Build both images, by docker or buildah (TAG=…, BUILDER=…)
+	@for name in app operator; do \
+	  tag=gatehouse$${name#app}; tag=$${tag/operator/-operator}:$(TAG); \
+	  $(BUILDER) --file docker/$$name.Dockerfile --tag $$tag . && \
+	  echo "$$tag"; done
 
 .PHONY: start
 start: engine docker/.env  ## Start the service and its servers in containers

@@ -1,9 +1,13 @@
 """Ports: are they free, and if not, which variable helps."""
 
+import random
 import socket
+from typing import Final
 
 from app.dev.config import LOOPBACK
 from app.dev.errors import StartFailed
+
+_LISTENERS: Final = range(12000, 30000)
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -19,11 +23,15 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        port: int = listener.getsockname()[1]
-    return port
+    """Return a port that nothing listens on, and that no client is given.
+
+    Systems give clients the ports from 32768 or 49152 on, so that one which
+    is free there may be taken before anybody listens.
+    """
+    while True:
+        port = random.choice(_LISTENERS)  # noqa: S311
+        if is_free(port):
+            return port
 
 
 def require_free(

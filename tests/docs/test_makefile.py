@@ -19,7 +19,8 @@ TARGETS = {
     "ws-handlers", "routes",
     "permissions", "migrate", "migration", "rollback",
     "migration-history", "migration-current", "migration-stamp",
-    "soak", "test-migrations", "requirements", "docs", "hooks", "clean",
+    "soak", "soak-e2e", "images", "test-migrations",
+    "requirements", "docs", "hooks", "clean",
     "help",
 }  # fmt: skip
 MENTION = re.compile(r"(?:^|`)make ([a-z][a-z0-9-]*)", re.MULTILINE)

@@ -98,3 +98,15 @@ async def test_an_operator_is_ready_when_all_was_well_lately() -> None:
         metrics = (await client.get("/metrics")).text
     assert (503, 200, 200) == (before, after, alive)
     assert 'operator_rounds_total{result="done"}' in metrics
+
+
+async def test_an_operator_that_goes_round_no_more_is_not_alive() -> None:
+    """It answers, but has tried nothing for too long."""
+    stuck = Health(60, stuck_seconds=0)
+    async with (
+        served(stuck, "127.0.0.1", 0) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+    ):
+        stuck.beat()
+        status = (await client.get("/livez")).status_code
+    assert 503 == status

@@ -116,6 +116,7 @@ class Keeper:
         failures = 0
         while True:
             self._changed.clear()
+            self._health.beat()
             try:
                 await self._round()
             except (ApiError, RedisAway, httpx2.HTTPError) as error:

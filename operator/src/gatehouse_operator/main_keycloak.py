@@ -119,7 +119,7 @@ async def _keep(
             verify or True,
         )
         memo.stack.push_async_callback(bootstrap.aclose)
-    secret = await _account_secret(ours, kube, bootstrap)
+    secret = await _account_secret(ours, kube, bootstrap, health)
     api = KeycloakApi(url, ours.keycloak_client_id, secret, verify or True)
     memo.stack.push_async_callback(api.aclose)
     account = Account(ours.keycloak_client_id, bootstrap, api)
@@ -162,13 +162,17 @@ def _controller(
 
 
 async def _account_secret(
-    ours: KeycloakSettings, kube: Kube, bootstrap: KeycloakApi | None
+    ours: KeycloakSettings,
+    kube: Kube,
+    bootstrap: KeycloakApi | None,
+    health: Health,
 ) -> str:
     """Return the secret of the account, which is made if it is not there."""
     if ours.keycloak_client_secret is not None:
         return _plain(ours.keycloak_client_secret)
     name = account_name(ours.release)
     while True:
+        health.beat()
         try:
             found = await kube.secret(name)
             if found is not None and values(found).get(_KEY):

@@ -1,14 +1,15 @@
 """`/livez`, `/readyz` and `/metrics` of an operator.
 
-Alive is an operator whose event loop answers: nothing else that is away makes
-it better to be started again. Ready is one that has lately found, or made,
-everything as it should be.
+Alive is an operator that answers and still goes round: that something else is
+away does not make it better to be started again. Ready is one that has lately
+found, or made, everything as it should be.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import Counter, generate_latest
@@ -20,16 +21,33 @@ rounds_total = Counter(
 )
 
 
+STUCK_SECONDS: Final = 300.0
+
+
 class Health:
-    """Remembers when all was well.
+    """Remembers when all was well, and when anything was tried.
 
     Args:
-        seconds: For how long that is good news.
+        seconds: For how long it is good news that all was well.
+        stuck_seconds: How long nothing may be tried.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(
+        self, seconds: float, stuck_seconds: float = STUCK_SECONDS
+    ) -> None:
         self._seconds = seconds
+        self._stuck_seconds = stuck_seconds
         self._well_until = 0.0
+        self._stuck_at = time.monotonic() + stuck_seconds
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether anything was tried lately."""
+        return time.monotonic() < self._stuck_at
+
+    def beat(self) -> None:
+        """Note that something is tried now."""
+        self._stuck_at = time.monotonic() + self._stuck_seconds
 
     @property
     def is_ready(self) -> bool:
@@ -54,16 +72,9 @@ async def served(health: Health, host: str, port: int) -> AsyncIterator[int]:
         The port.
     """
     app = web.Application()
-    app.router.add_get("/livez", _alive)
     app.router.add_get("/metrics", _metrics)
-
-    async def ready(_: web.Request) -> web.Response:
-        if health.is_ready:
-            return web.json_response({"ready": True})
-        unavailable = HTTPStatus.SERVICE_UNAVAILABLE
-        return web.json_response({"ready": False}, status=unavailable)
-
-    app.router.add_get("/readyz", ready)
+    app.router.add_get("/livez", _probe("alive", lambda: health.is_alive))
+    app.router.add_get("/readyz", _probe("ready", lambda: health.is_ready))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -74,8 +85,15 @@ async def served(health: Health, host: str, port: int) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-async def _alive(_: web.Request) -> web.Response:
-    return web.json_response({"alive": True})
+def _probe(
+    name: str, holds: Callable[[], bool]
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        so = holds()
+        status = HTTPStatus.OK if so else HTTPStatus.SERVICE_UNAVAILABLE
+        return web.json_response({name: so}, status=status)
+
+    return answer
 
 
 async def _metrics(_: web.Request) -> web.Response:

@@ -113,6 +113,7 @@ class Controller:
 
     async def _look_around(self) -> None:
         while True:
+            self._health.beat()
             try:
                 await self._look()
             except (Trouble, HTTPError, OSError) as error:
