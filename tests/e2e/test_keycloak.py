@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from app.dev.ports import free_port
+from gatehouse_operator.keycloak.account import NEEDED
 from gatehouse_operator.manifests import keycloak_manifests
 from tests.e2e.conftest import (
     RELEASE,
@@ -272,8 +273,31 @@ def told(kubectl: Kubectl, kind: str, reason: str) -> list[str]:
     ]
 
 
+def rights_of_operator(
+    servers: Servers, realm: Realm, bootstrap: dict[str, str]
+) -> set[str]:
+    """What the operator's account may do in a realm."""
+    master = Realm(servers)
+    master.name = "master"
+    account = client_of(master, bootstrap["KEYCLOAK_CLIENT_ID"])
+    assert account is not None
+    user = master.administrate(
+        "GET", f"/clients/{account['id']}/service-account-user"
+    ).json()["id"]
+    mapped = master.administrate("GET", f"/users/{user}/role-mappings").json()
+    rights = mapped["clientMappings"][f"{realm.name}-realm"]["mappings"]
+    assert {"create-realm", "default-roles-master"} == {
+        role["name"] for role in mapped["realmMappings"]
+    }
+    return {role["name"] for role in rights}
+
+
 async def test_realm_and_client_are_as_their_specs_say(
-    kubectl: Kubectl, start: StartOperator, realm: Realm
+    kubectl: Kubectl,
+    start: StartOperator,
+    realm: Realm,
+    servers: Servers,
+    bootstrap: dict[str, str],
 ) -> None:
     """People and programs sign in with what was made."""
     await start()
@@ -289,6 +313,7 @@ async def test_realm_and_client_are_as_their_specs_say(
     assert "reader" in machine["realm_access"]["roles"]
     assert {"editor", "reader"} <= set(ada["realm_access"]["roles"])
     assert 240 == ada["exp"] - ada["iat"]
+    assert NEEDED == rights_of_operator(servers, realm, bootstrap)
     web = kubectl("get", "kc", "web", "--no-headers").split()
     assert ["web", "shop", "web", "True"] == web[:4]
 

@@ -390,12 +390,45 @@ async def test_an_edit_while_redis_is_away_is_published_when_it_is_back(
         await asyncio.to_thread(wire.stop)
 
 
+class Served:
+    """A process of the service, and what it answers a reader."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self.statuses: list[int] = []
+
+    async def ask(self) -> None:
+        """Ask it for something that a reader always may."""
+        answer = await self._client.get("/authors")
+        self.statuses.append(answer.status_code)
+
+
+@pytest.fixture
+async def served(
+    start_service: StartService, servers: Servers, redis: Redis
+) -> AsyncIterator[Served]:
+    """A process of the service that follows the operators."""
+    await redis.ping()  # it is empty before the process starts
+    token = await token_of(servers, "reader")
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        start_service(SERVE, RBAC_SIGNING_KEY=KEY) as pod,
+        httpx.AsyncClient(base_url=pod.url, headers=headers) as client,
+    ):
+        yield Served(client)
+
+
+@pytest.mark.timeout(900)
 async def test_operators_that_are_killed_lose_and_reorder_nothing(
-    kubectl: Kubectl, redis: Redis, start_operator: StartOperator, say: Say
+    kubectl: Kubectl,
+    redis: Redis,
+    start_operator: StartOperator,
+    served: Served,
+    say: Say,
 ) -> None:
     """Two replicas, one of which dies again and again during edits."""
     seed = random.randrange(10**6)
-    say(f"seed {seed}")
+    say(f"seed {seed}, {KILLS} kills")
     chance = random.Random(seed)
     operators = [await start_operator(), await start_operator()]
     await until_seeded(redis)
@@ -411,6 +444,7 @@ async def test_operators_that_are_killed_lose_and_reorder_nothing(
             await operators[victim].wait()
             operators[victim] = await start_operator()
         numbers.append(await published(redis))
+        await served.ask()
     digest = from_lines({**BUILT_IN, "reader": text}).digest
 
     async def is_right() -> bool:
@@ -419,3 +453,4 @@ async def test_operators_that_are_killed_lose_and_reorder_nothing(
 
     await until(is_right, START_SECONDS)
     assert sorted(numbers) == numbers
+    assert {200} == set(served.statuses)
