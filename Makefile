@@ -221,7 +221,7 @@ build: engine docker/.env  ## Build the service's image, for the next ones
 
 # With what the machine has: docker, else buildah.
 BUILDER ?= $(shell docker info >/dev/null 2>&1 && echo docker build || \
-  echo buildah build --layers)
+  echo buildah build --format docker --layers)
 TAG ?= dev
 .PHONY: images
 images:  ## Build both images, by docker or buildah (TAG=…, BUILDER=…)

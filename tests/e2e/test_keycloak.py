@@ -605,7 +605,7 @@ async def test_a_namespace_goes_whoever_is_away(
     kubectl("create", "namespace", namespace)  # for who cleans up
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300 + STEADY_SECONDS)
 async def test_many_clients_at_once_then_nothing_to_do(
     kubectl: Kubectl, start: StartOperator, realm: Realm, say: Say
 ) -> None:

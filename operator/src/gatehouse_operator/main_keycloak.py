@@ -11,9 +11,8 @@ from typing import Any, Final
 import kopf
 import structlog
 from httpx2 import HTTPError
-from lightkube import AsyncClient, KubeConfig
 
-from gatehouse_operator import process
+from gatehouse_operator import api_server, process
 from gatehouse_operator.errors import KeycloakError
 from gatehouse_operator.keycloak.account import Account, make_account
 from gatehouse_operator.keycloak.api import KeycloakApi
@@ -47,6 +46,8 @@ from gatehouse_operator.sync.sweep import Sweep
 from gatehouse_operator.sync.view import View
 
 logger = structlog.get_logger(__name__)
+
+kopf.on.login()(api_server.login)
 
 _LOOKS: Final = 4
 """For so many looks at everything one that was good counts."""
@@ -104,9 +105,7 @@ async def _keep(
     memo: kopf.Memo, ours: KeycloakSettings, health: Health
 ) -> None:
     """Get the account, then go on until cancelled."""
-    client = AsyncClient(
-        namespace=ours.namespace, field_manager="gatehouse-keycloak"
-    )
+    client = api_server.client(ours.namespace, "gatehouse-keycloak")
     memo.stack.push_async_callback(client.aclose)
     kube = Kube(client, compiled_name(ours.release))
     url, verify = str(ours.keycloak_base_url), str(ours.keycloak_ca_file or "")
@@ -123,8 +122,7 @@ async def _keep(
     api = KeycloakApi(url, ours.keycloak_client_id, secret, verify or True)
     memo.stack.push_async_callback(api.aclose)
     account = Account(ours.keycloak_client_id, bootstrap, api)
-    config = KubeConfig.from_env().get()
-    cluster = cluster_id(config) if config else ""
+    cluster = cluster_id(api_server.config())
     controller = _controller(ours, kube, api, account, cluster, health)
     memo.controller.set_result(controller)
     await controller.run()

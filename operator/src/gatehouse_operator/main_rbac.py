@@ -8,13 +8,12 @@ from typing import Any
 
 import kopf
 import structlog
-from lightkube import AsyncClient
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from app.schemas.permissions import load_file
-from gatehouse_operator import process
+from gatehouse_operator import api_server, process
 from gatehouse_operator.cluster import LABEL, Cluster
 from gatehouse_operator.keeper import Keeper
 from gatehouse_operator.kopf_settings import configure
@@ -29,6 +28,8 @@ from gatehouse_operator.settings import (
 from gatehouse_operator.state import State
 
 logger = structlog.get_logger(__name__)
+
+kopf.on.login()(api_server.login)
 
 _REDIS_SECONDS = 1.0
 _READY_SECONDS = 15.0
@@ -50,9 +51,7 @@ async def start(
     configure(settings)
     ours: RoleMapSettings = memo.settings
     key = ours.rbac_signing_key.get_secret_value().encode()
-    client = AsyncClient(
-        namespace=ours.namespace, field_manager="gatehouse-rbac"
-    )
+    client = api_server.client(ours.namespace, "gatehouse-rbac")
     health = Health(_READY_SECONDS)
     redis = Redis.from_url(
         ours.redis_url.get_secret_value(),
