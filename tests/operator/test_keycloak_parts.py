@@ -164,12 +164,22 @@ def test_what_was_heard_during_a_look_is_newer_than_the_look() -> None:
     view.put(resource("gone", "uid-1", 1))
     view.put(resource("anew", "uid-2", 1))
     known = view.snapshot()
-    view.pop(Key("KeycloakClient", "anew"))
+    view.remove(resource("anew", "uid-2", 1))
     view.put(resource("anew", "uid-3", 5))
     view.put(resource("new", "uid-4", 6))
     stale = resource("anew", "uid-2", 1)
     gone = view.replace(known, [stale])
-    assert [Key("KeycloakClient", "gone")] == gone
+    assert ["gone"] == [one.name for one in gone]
     anew = view.get(Key("KeycloakClient", "anew"))
     assert anew is not None
     assert "uid-3" == anew.uid
+
+
+def test_the_end_of_a_resource_is_not_that_of_its_successor() -> None:
+    """A deletion that is heard of late is told of the one that it was."""
+    view = View()
+    view.put(resource("web", "uid-2", 7))
+    view.remove(resource("web", "uid-1", 3))
+    successor = view.get(Key("KeycloakClient", "web"))
+    assert successor is not None
+    assert "uid-2" == successor.uid

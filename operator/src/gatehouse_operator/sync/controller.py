@@ -90,7 +90,7 @@ class Controller:
     def heard(self, resource: Resource, *, is_deleted: bool) -> None:
         """Take in what the API server says of a resource."""
         if is_deleted:
-            self._is_gone(resource.key)
+            self._is_gone(resource)
             return
         known = self._view.get(resource.key)
         self._view.put(resource)
@@ -133,8 +133,8 @@ class Controller:
         """Look at everything, and have all of it compared."""
         known = self._view.snapshot()
         found = await self._kube.resources()
-        for key in self._view.replace(known, found):
-            self._is_gone(key)
+        for resource in self._view.replace(known, found):
+            self._is_gone(resource)
         self._view.map_roles = await self._kube.map_roles()
         try:
             await self._sweep.look(self._kube.namespace)
@@ -143,11 +143,11 @@ class Controller:
                 self._queue.add(resource.key)
             self._count()
 
-    def _is_gone(self, key: Key) -> None:
-        resource = self._view.pop(key)
-        if resource is not None:
-            self._gone[key] = resource
-            self._queue.add(key)
+    def _is_gone(self, resource: Resource) -> None:
+        """Let go of what was kept for a resource, not for its successor."""
+        self._view.remove(resource)
+        self._gone[resource.key] = resource
+        self._queue.add(resource.key)
 
     def _count(self) -> None:
         found = self._view.all()
@@ -191,7 +191,8 @@ class Controller:
         except Trouble as error:
             self._failed(key, error)
             return False
-        del self._gone[key]
+        if self._gone.get(key) is gone:
+            del self._gone[key]
         self._queue.succeeded(key)
         logger.info("let go", kind=key.kind, name=key.name)
         return True

@@ -30,7 +30,7 @@ class View:
 
     def replace(
         self, known: Mapping[Key, str], resources: Iterable[Resource]
-    ) -> list[Key]:
+    ) -> list[Resource]:
         """Take a look at everything.
 
         Args:
@@ -46,7 +46,7 @@ class View:
             self.put(one)
         uids = {one.uid for one in found}
         return [
-            one.key
+            one
             for one in self._resources.values()
             if one.uid not in uids and known.get(one.key) == one.uid
         ]
@@ -64,9 +64,11 @@ class View:
         """Return a resource, if it is there."""
         return self._resources.get(key)
 
-    def pop(self, key: Key) -> Resource | None:
-        """Forget a resource, and return what it was."""
-        return self._resources.pop(key, None)
+    def remove(self, resource: Resource) -> None:
+        """Forget a resource, if it has no successor of its name yet."""
+        there = self._resources.get(resource.key)
+        if there is not None and there.uid == resource.uid:
+            del self._resources[resource.key]
 
     def all(self) -> list[Resource]:
         """Return every resource."""
