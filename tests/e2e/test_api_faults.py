@@ -158,6 +158,12 @@ async def test_what_is_asked_is_what_the_roles_allow(world: World) -> None:
     before = secret_of(kubectl, "web-oidc")
     edit = '{"data":{"client-secret":"bm8="}}'
     kubectl("patch", "secret", "web-oidc", "--patch", edit)
+
+    async def is_mended() -> bool:
+        held = await asyncio.to_thread(secret_of, kubectl, "web-oidc")
+        return held == before
+
+    await until(is_mended, MENDED_SECONDS)
     kubectl.patch_spec("kc/web", secret={"name": "moved"})
 
     async def is_moved() -> bool:

@@ -523,7 +523,11 @@ async def test_what_is_not_ours_is_left_alone(
     for name in ("foreign", "account"):
         kubectl("wait", f"kc/{name}", "--for=condition=Ready=False")
         conditions = kubectl.json("get", f"kc/{name}")["status"]["conditions"]
-        assert ["NotOwned"] * 2 == [c["reason"] for c in conditions]
+        said = [(c["type"], c["status"], c["reason"]) for c in conditions]
+        assert [
+            ("Ready", "False", "NotOwned"),
+            ("Synced", "False", "NotOwned"),
+        ] == said[:2]
     assert before == client_of(realm, "foreign")
     kubectl("delete", "kc/foreign")
     kubectl.apply(client_resource("foreign", **spec))
