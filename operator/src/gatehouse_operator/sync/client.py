@@ -7,14 +7,13 @@ from gatehouse_operator.errors import (
     NotOwned,
     NotThere,
     RealmNotReady,
-    SecretMissing,
 )
 from gatehouse_operator.keycloak.clients import (
     Clients,
     Place,
     Representation,
 )
-from gatehouse_operator.kube import REALM, Kube, values
+from gatehouse_operator.kube import REALM, Kube
 from gatehouse_operator.reconcile.actions import Action, named
 from gatehouse_operator.reconcile.clients import (
     BUILT_IN,
@@ -34,7 +33,12 @@ from gatehouse_operator.resources.base import Adopt
 from gatehouse_operator.resources.client import KeycloakClientSpec
 from gatehouse_operator.resources.resource import Key, Resource
 from gatehouse_operator.sync.carry import Carried
-from gatehouse_operator.sync.guard import NotNow, check_still_there, read_spec
+from gatehouse_operator.sync.guard import (
+    NotNow,
+    check_still_there,
+    read_secret,
+    read_spec,
+)
 from gatehouse_operator.sync.secrets import ClientSecrets
 from gatehouse_operator.sync.view import View
 
@@ -87,12 +91,13 @@ class ClientSync:
             await check_still_there(self._kube, resource)
             await self._clients.create(realm, spec.client_id, wanted)
             found = await self._must_find(realm, spec)
-        elif is_hint and await self._plan(realm, found, wanted):
+        actions = await self._plan(realm, found, wanted)
+        if actions and is_hint:  # it may be so no more
             found = await self._must_find(realm, spec)
             made = _claimed(found, spec, owner)
+            actions = await self._plan(realm, found, wanted)
         place = Place(realm, found["id"])
         carried = Carried()
-        actions = await self._plan(realm, found, wanted)
         if actions:
             await check_still_there(self._kube, resource)
             await carried.out(actions, partial(self._clients.carry_out, place))
@@ -160,14 +165,8 @@ class ClientSync:
     async def _existing(self, spec: KeycloakClientSpec) -> str | None:
         if spec.secret is None or spec.secret.existing is None:
             return None
-        key = spec.secret.key or _KEY
-        found = await self._kube.secret(spec.secret.existing)
-        held = values(found) if found else {}
-        if not held.get(key):
-            raise SecretMissing(
-                f"Secret {spec.secret.existing} has no key {key}"
-            )
-        return held[key]
+        name, key = spec.secret.existing, spec.secret.key or _KEY
+        return await read_secret(self._kube, name, key)
 
     async def _find(
         self, realm: str, spec: KeycloakClientSpec

@@ -4,8 +4,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from gatehouse_operator.errors import InvalidSpec
-from gatehouse_operator.kube import Kube
+from gatehouse_operator.errors import InvalidSpec, SecretMissing
+from gatehouse_operator.kube import Kube, values
 from gatehouse_operator.resources.base import Part
 from gatehouse_operator.resources.resource import Resource
 
@@ -33,6 +33,19 @@ def read_spec(model: type[SpecT], resource: Resource) -> SpecT:
             for one in found
         )
     )
+
+
+async def read_secret(kube: Kube, name: str, key: str) -> str:
+    """Read a value of a Secret that a spec names.
+
+    Raises:
+        SecretMissing: There is none.
+    """
+    found = await kube.secret(name)
+    held = values(found) if found else {}
+    if not held.get(key):
+        raise SecretMissing(f"Secret {name} has no key {key}")
+    return held[key]
 
 
 async def check_still_there(kube: Kube, resource: Resource) -> None:

@@ -6,11 +6,10 @@ from gatehouse_operator.errors import (
     NotAllowed,
     NotKept,
     NotOwned,
-    SecretMissing,
 )
 from gatehouse_operator.keycloak.account import Account
 from gatehouse_operator.keycloak.realms import Realms, Representation
-from gatehouse_operator.kube import Kube, values
+from gatehouse_operator.kube import Kube
 from gatehouse_operator.reconcile.actions import Action, What, named
 from gatehouse_operator.reconcile.ownership import (
     UID,
@@ -28,7 +27,11 @@ from gatehouse_operator.reconcile.status import Report
 from gatehouse_operator.resources.realm import KeycloakRealmSpec
 from gatehouse_operator.resources.resource import Resource
 from gatehouse_operator.sync.carry import Carried
-from gatehouse_operator.sync.guard import check_still_there, read_spec
+from gatehouse_operator.sync.guard import (
+    check_still_there,
+    read_secret,
+    read_spec,
+)
 from gatehouse_operator.sync.view import View
 
 
@@ -151,13 +154,7 @@ class RealmSync:
         """Return the password of a user that is to be made."""
         users = (spec.demo and spec.demo.users) or ()
         (source,) = (u.password_from for u in users if u.username == name)
-        secret = await self._kube.secret(source.name)
-        held = values(secret) if secret else {}
-        if not held.get(source.key):
-            raise SecretMissing(
-                f"Secret {source.name} has no key {source.key}"
-            )
-        return held[source.key]
+        return await read_secret(self._kube, source.name, source.key)
 
 
 def _claimed(
