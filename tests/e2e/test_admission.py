@@ -7,7 +7,9 @@ import random
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any, Final
 
@@ -27,7 +29,9 @@ from app.schemas.permissions import (
     PermissionMap,
     PermissionMapError,
     from_lines,
+    load_file,
     parse_role,
+    to_lines,
 )
 from app.schemas.permissions.names import ROLE_KEY
 from gatehouse_operator.admission import (
@@ -38,6 +42,13 @@ from gatehouse_operator.admission import (
     admission_manifests,
 )
 from gatehouse_operator.manifests import role_map_manifests
+from gatehouse_operator.reconcile.role_maps import (
+    FORCE,
+    Compiled,
+    Outcome,
+    Source,
+    decide,
+)
 from tests.e2e.conftest import RELEASE, Kubectl, Say, account
 
 MAPS: Final = int(os.environ.get("SOAK_MAPS", "10000"))
@@ -48,7 +59,12 @@ LINES: Final = tuple(map(str, KNOWN.sayable()))
 MADE_UP: Final = tuple(f"http GET /made-up/{n}" for n in range(250))
 PERMISSIONS: Final = (*LINES, *MADE_UP)
 """As many as a large service has."""
+BUILT_IN: Final = load_file(Path("actions.json"))
+TAKEN: Final = {"taken": "ws ME\n"}
+OLDER: Final = {**TAKEN, "boss": to_lines(BUILT_IN)["admin"]}
+"""Another map."""
 SAID: Final = re.compile(r"denied request: (?P<said>.*)", re.DOTALL)
+FORCE_ASKED: Final = re.compile(rf"{FORCE}: (?P<digest>\w+) to mean it")
 FOUND: Final = re.compile(r"(?P<key>[^:]+):(?P<line>\d+): ")
 
 
@@ -165,6 +181,15 @@ def faults_of(data: dict[str, str]) -> set[tuple[str, int]]:
     return found
 
 
+def is_unreadable(data: dict[str, str]) -> bool:
+    """Say whether a map is none, whatever permissions there are."""
+    try:
+        from_lines({**OLDER, **data})
+    except PermissionMapError:
+        return True
+    return False
+
+
 def _is_bad(key: str, line: str) -> bool:
     try:
         permissions = parse_role(key, line).permissions
@@ -235,6 +260,61 @@ def a_text(chance: random.Random) -> str:
     return text + chance.choice(("", "\n", "\n\n"))
 
 
+def a_circle(chance: random.Random) -> dict[str, str]:
+    """Roles that include each other, each good for itself."""
+    size = chance.randrange(1, 6)
+    found = {}
+    for n in range(size):
+        lines = chance.sample(LINES, 3)
+        lines.insert(chance.randrange(4), f"include r{(n + 1) % size}")
+        found[f"r{n}"] = "\n".join(lines)
+    return found
+
+
+class Operator:
+    """What the operator decides on a map that is edited again and again.
+
+    There is an older one beside it, which has the role `taken`.
+    """
+
+    def __init__(self) -> None:
+        self._older = Source("uid-1", "older", "2026-01-01", 1, OLDER)
+        self._version = 1
+        self._compiled = self._decide([self._older], None).compiled
+
+    def edit(self, data: dict[str, str], force: str | None = None) -> str:
+        """Have a map edited, and return why it is not taken.
+
+        The last good one stays then, and all that is said names a place. One
+        that takes much away is annotated, as the operator asks for.
+        """
+        self._version += 1
+        edited = Source(
+            "uid-2", "edited", "2026-01-02", self._version, data, force
+        )
+        before = self._compiled
+        outcome = self._decide([self._older, edited], before)
+        self._compiled = after = outcome.compiled
+        same = before.permission_map.digest == after.permission_map.digest
+        assert after.revision - before.revision == (0 if same else 1)
+        findings = [f for one in outcome.rejected for f in one.findings]
+        if findings:
+            assert same
+            asked = FORCE_ASKED.search(findings[0])
+            if asked:
+                assert force is None
+                return self.edit(data, asked["digest"])
+            key = re.compile("|".join(re.escape(k) for k in data))
+            for said in findings:
+                assert key.match(said) or "is no role name" in said, said
+        return "; ".join(findings)
+
+    def _decide(
+        self, sources: list[Source], compiled: Compiled | None
+    ) -> Outcome:
+        return decide(sources, compiled, BUILT_IN, admin_role="admin")
+
+
 def a_map(chance: random.Random) -> dict[str, str]:
     """A map: small mostly, and sometimes far too large."""
     kind = chance.random()
@@ -244,6 +324,10 @@ def a_map(chance: random.Random) -> dict[str, str]:
         }
     if kind < 0.02:
         return {f"role{n}": "ws ME" for n in range(chance.choice((999, 1001)))}
+    if kind < 0.05:
+        return a_circle(chance)
+    if kind < 0.06:
+        return {**TAKEN, "other": chance.choice(LINES)}
     roles = chance.choice((0, 1, 1, 2, 4))
     keys = KEYS[:8] if chance.random() < 0.8 else KEYS
     return {chance.choice(keys): a_text(chance) for _ in range(roles)}
@@ -263,18 +347,28 @@ async def test_python_and_cel_agree_on_every_map(
         timeout=httpx2.Timeout(60),
     )
     places = asyncio.Semaphore(AT_ONCE)
-    counts = {"good": 0, "bad": 0, "too large": 0, "no ConfigMap": 0}
+    counts: Counter[str] = Counter()
+    operator = Operator()
 
     async def try_one(data: dict[str, str]) -> None:
         async with places:
             said = await said_of(client, data)
-        counts[judge(data, said)] += 1
+        verdict = judge(data, said)
+        counts[verdict] += 1
+        why = operator.edit(data)
+        if not why:
+            assert not is_unreadable(data), data
+        if verdict == "good":
+            counts["circles"] += "includes go in a circle" in why
+            counts["roles of two maps"] += "taken: is a role of" in why
+            counts["in force"] += not why
 
     async with client, asyncio.TaskGroup() as group:
         for _ in range(MAPS):
             group.create_task(try_one(a_map(chance)))
     say(f"{MAPS} maps, seed {seed}: {counts}")
-    assert min(counts["good"], counts["bad"]) > MAPS / 10
+    assert min(counts["good"], counts["bad"], counts["in force"]) > MAPS / 10
+    assert min(counts["circles"], counts["roles of two maps"]) > MAPS / 200
 
 
 async def said_of(client: AsyncClient, data: dict[str, str]) -> str | None:

@@ -358,7 +358,10 @@ async def test_a_bad_edit_changes_nothing_and_says_where(
         said[0]["status"],
         said[0]["message"],
     )
-    patch(kubectl, reader=BUILT_IN["reader"], admin=None)
+    patch(kubectl, reader="ws ME\ninclude editor", editor="include reader")
+    await until_told(kubectl, "Rejected", "includes go in a circle: editor ->")
+    patch(kubectl, reader=BUILT_IN["reader"], editor=BUILT_IN["editor"])
+    patch(kubectl, admin=None)
     await until_told(kubectl, "Rejected", "annotate it with gatehouse.dev/")
     assert before == await asyncio.to_thread(in_force, kubectl)
     patch(kubectl, admin=BUILT_IN["admin"])

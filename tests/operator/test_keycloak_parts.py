@@ -104,9 +104,41 @@ async def test_one_thing_that_is_refused_holds_no_other_up() -> None:
         for name in ("bad", "good", "lost")
     ]
     await carried.out(actions, do)
-    carried.compare([actions[0], actions[2]])
+    assert [] == carried.left([actions[0], actions[2]])
     assert ("good",) == carried.changed
     assert "no such scope" == str(carried.trouble)
+
+
+async def test_what_is_changed_meanwhile_is_put_right_as_well() -> None:
+    """It is no change that Keycloak does not keep, and is told of."""
+
+    async def do(_action: Action) -> None:
+        pass
+
+    def setting(name: str) -> Action:
+        return Action(Do.CHANGE, What.CLIENT, fields=(name,))
+
+    carried = Carried()
+    await carried.out([setting("type")], do)
+    fresh = carried.left([setting("roles")])
+    assert [setting("roles")] == fresh
+    await carried.out(fresh, do)
+    assert [] == carried.left([])
+    assert (("roles", "type"), None) == (carried.changed, carried.trouble)
+
+
+async def test_what_is_set_and_differs_still_is_not_kept() -> None:
+    """It is not tried again and again, but told of."""
+
+    async def do(_action: Action) -> None:
+        pass
+
+    carried = Carried()
+    action = Action(Do.CHANGE, What.CLIENT, fields=("type",))
+    await carried.out([action], do)
+    assert [] == carried.left([action])
+    assert isinstance(carried.trouble, NotKept)
+    assert () == carried.changed
 
 
 async def test_nothing_more_is_tried_when_keycloak_is_away() -> None:

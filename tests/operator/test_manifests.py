@@ -8,6 +8,7 @@ import httpx
 import pytest
 import yaml
 
+from gatehouse_operator.admission import admission_manifests
 from gatehouse_operator.manifests import (
     keycloak_manifests,
     role_map_manifests,
@@ -30,7 +31,7 @@ def one(part: str, kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("part", "count"),
-    [("admission", 5), ("crds", 3), ("keycloak", 4), ("rbac", 4)],
+    [("admission", 6), ("crds", 3), ("keycloak", 4), ("rbac", 4)],
 )
 def test_files_are_what_the_operator_prints(part: str, count: int) -> None:
     """`make manifests` has been run."""
@@ -55,6 +56,18 @@ def test_the_catalogue_is_that_of_this_version() -> None:
     )
     path = ROOT / "operator" / "permissions.json"
     assert ran.stdout == path.read_text("utf-8")
+
+
+def test_whoever_edits_a_map_can_read_which_permissions_there_are() -> None:
+    """The catalogue's ConfigMap has what the policy has, line by line."""
+    lines = ["http * /x", "http GET /x", "ws ME"]
+    made = list(admission_manifests("somewhere", "mine", lines))
+    (catalogue,) = (one for one in made if one["kind"] == "ConfigMap")
+    assert {
+        "http.any": "http * /x\n",
+        "http.GET": "http GET /x\n",
+        "ws": "ws ME\n",
+    } == catalogue["data"]
 
 
 def test_an_account_may_change_no_role_map() -> None:

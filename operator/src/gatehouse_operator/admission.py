@@ -29,6 +29,7 @@ from app.schemas.permissions.names import (
     TEMPLATE,
 )
 from gatehouse_operator.resources.base import GROUP
+from gatehouse_operator.settings import catalogue_name
 
 Manifest = dict[str, Any]
 
@@ -52,14 +53,15 @@ _IS_MAP: Final = (
 def admission_manifests(
     namespace: str, release: str, permissions: Iterable[str]
 ) -> Iterator[Manifest]:
-    """Give the policies of one release, with their bindings.
+    """Give the policies of one release, and what an editor needs.
 
     Args:
         namespace: Where role maps are.
         release: Begins all names.
         permissions: Every line that a map may have, but includes.
     """
-    policies = {"editors": _editors(), "lines": _lines(permissions)}
+    known = sorted(permissions)
+    policies = {"editors": _editors(), "lines": _lines(known)}
     for part, spec in policies.items():
         name = f"{release}-role-map-{part}.{namespace}"
         yield {
@@ -74,6 +76,15 @@ def admission_manifests(
             "metadata": {"name": name},
             "spec": _binding(name, namespace),
         }
+    yield {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": catalogue_name(release),
+            "namespace": namespace,
+        },
+        "data": _catalogue(known),
+    }
     yield {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
@@ -101,6 +112,20 @@ def admission_manifests(
             },
         ],
     }
+
+
+def _catalogue(permissions: Iterable[str]) -> dict[str, str]:
+    """Write all permissions down for whoever edits a map.
+
+    A key has those of one protocol and method: `ws`, `http.GET`, `http.any`.
+    """
+    parts: dict[str, list[str]] = {}
+    for line in permissions:
+        protocol, *words = line.split()
+        method = words[0].replace("*", "any")
+        key = f"{protocol}.{method}" if words[1:] else protocol
+        parts.setdefault(key, []).append(line)
+    return {key: "\n".join((*lines, "")) for key, lines in parts.items()}
 
 
 def _binding(name: str, namespace: str) -> Manifest:

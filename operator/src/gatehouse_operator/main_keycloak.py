@@ -15,6 +15,7 @@ from httpx2 import HTTPError
 from gatehouse_operator import api_server, process
 from gatehouse_operator.errors import KeycloakError
 from gatehouse_operator.keycloak.account import Account, make_account
+from gatehouse_operator.keycloak.admin import AdminApi
 from gatehouse_operator.keycloak.api import KeycloakApi
 from gatehouse_operator.keycloak.clients import Clients
 from gatehouse_operator.keycloak.realms import Realms
@@ -131,7 +132,7 @@ async def _keep(
 def _controller(
     ours: KeycloakSettings,
     kube: Kube,
-    api: KeycloakApi,
+    api: AdminApi,
     account: Account,
     cluster: str,
     health: Health,
@@ -162,7 +163,7 @@ def _controller(
 async def _account_secret(
     ours: KeycloakSettings,
     kube: Kube,
-    bootstrap: KeycloakApi | None,
+    bootstrap: AdminApi | None,
     health: Health,
 ) -> str:
     """Return the secret of the account, which is made if it is not there."""

@@ -125,3 +125,8 @@ def editable_name(release: str) -> str:
 def account_name(release: str) -> str:
     """Name the Secret with the account in Keycloak."""
     return f"{release}-operator-account"
+
+
+def catalogue_name(release: str) -> str:
+    """Name the ConfigMap with every permission that there is, to read."""
+    return f"{release}-rbac-catalogue"

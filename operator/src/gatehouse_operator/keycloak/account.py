@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from gatehouse_operator.errors import KeycloakError
-from gatehouse_operator.keycloak.api import MASTER, KeycloakApi
+from gatehouse_operator.keycloak.admin import MASTER, AdminApi
 from gatehouse_operator.keycloak.clients import Clients, Place
 
 NEEDED: Final = frozenset(
@@ -35,7 +35,7 @@ class Account:
     """
 
     def __init__(
-        self, client_id: str, bootstrap: KeycloakApi | None, api: KeycloakApi
+        self, client_id: str, bootstrap: AdminApi | None, api: AdminApi
     ) -> None:
         self._client_id = client_id
         self._bootstrap = bootstrap
@@ -58,7 +58,7 @@ class Account:
         self._api.forget_token()
         return True
 
-    async def _set_rights(self, admin: KeycloakApi, realm: str) -> None:
+    async def _set_rights(self, admin: AdminApi, realm: str) -> None:
         (rights,) = await admin.get(
             MASTER, "clients", clientId=f"{realm}-realm"
         )
@@ -73,7 +73,7 @@ class Account:
             await admin.delete(*path, rights["id"], body=too_many)
 
 
-async def make_account(admin: KeycloakApi, client_id: str) -> str:
+async def make_account(admin: AdminApi, client_id: str) -> str:
     """Make the account, if it is not there, and return its secret.
 
     Args:
@@ -104,7 +104,7 @@ async def make_account(admin: KeycloakApi, client_id: str) -> str:
     return await clients.secret(Place(MASTER, uuid))
 
 
-async def _user(admin: KeycloakApi, client_id: str) -> str:
+async def _user(admin: AdminApi, client_id: str) -> str:
     (found,) = await admin.get(MASTER, "clients", clientId=client_id)
     path = (MASTER, "clients", found["id"], "service-account-user")
     return str((await admin.get(*path))["id"])

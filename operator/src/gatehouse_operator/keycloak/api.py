@@ -29,13 +29,13 @@ from gatehouse_operator.errors import (
     NotThere,
     Refused,
 )
+from gatehouse_operator.keycloak.admin import MASTER, AdminApi, Body
 from gatehouse_operator.keycloak.breaker import Breaker
 from gatehouse_operator.keycloak_metrics import (
     keycloak_call_seconds,
     keycloak_calls_total,
 )
 
-MASTER: Final = "master"
 _CALLS_AT_ONCE: Final = 8
 _SECONDS: Final = 30
 """The longest a call may take; a new realm's keys take seconds."""
@@ -43,10 +43,8 @@ _PAGE: Final = 200
 _MOST_CHARACTERS: Final = 300
 _AWAY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
 
-Body = Mapping[str, Any] | list[Any]
 
-
-class KeycloakApi:
+class KeycloakApi(AdminApi):
     """The admin API, as a client of the realm `master` may use it.
 
     Args:

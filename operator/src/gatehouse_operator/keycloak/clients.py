@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gatehouse_operator.errors import NotThere, Refused
-from gatehouse_operator.keycloak.api import KeycloakApi
+from gatehouse_operator.keycloak.admin import AdminApi
 from gatehouse_operator.reconcile.actions import Action, Do, What
 from gatehouse_operator.reconcile.clients import (
     SETTINGS,
@@ -36,7 +36,7 @@ class Clients:
         api: Keycloak's.
     """
 
-    def __init__(self, api: KeycloakApi) -> None:
+    def __init__(self, api: AdminApi) -> None:
         self._api = api
 
     async def all(self, realm: str) -> list[Representation]:

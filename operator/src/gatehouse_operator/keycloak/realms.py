@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from gatehouse_operator.errors import NotAllowed, NotThere, Refused
-from gatehouse_operator.keycloak.api import KeycloakApi
+from gatehouse_operator.keycloak.admin import AdminApi
 from gatehouse_operator.reconcile.actions import Action, Do, What
 from gatehouse_operator.reconcile.ownership import MARKS
 from gatehouse_operator.reconcile.realms import (
@@ -25,7 +25,7 @@ class Realms:
         api: Keycloak's.
     """
 
-    def __init__(self, api: KeycloakApi) -> None:
+    def __init__(self, api: AdminApi) -> None:
         self._api = api
 
     async def all(self) -> list[Representation]:

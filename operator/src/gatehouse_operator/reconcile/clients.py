@@ -5,13 +5,14 @@ is None, or has no key, is nobody's wish and stays as it is.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from gatehouse_operator.reconcile.actions import Action, Do, What, members
 from gatehouse_operator.reconcile.ownership import MARKS, Owner
 from gatehouse_operator.resources.client import (
     AUDIENCE_MAPPER,
+    AUDIENCE_PREFIX,
     KeycloakClientSpec,
 )
 
@@ -140,7 +141,7 @@ def _audiences(spec: KeycloakClientSpec) -> dict[str, Mapper] | None:
     if spec.audiences is None:
         return None
     return {
-        f"audience {name}": Mapper(
+        f"{AUDIENCE_PREFIX}{name}": Mapper(
             AUDIENCE_MAPPER,
             {
                 "included.client.audience": name,
@@ -173,8 +174,7 @@ def plan_client(wanted: ClientState, actual: ClientState) -> list[Action]:
         *_representation(wanted, actual),
         *members(wanted.roles, actual.roles, What.CLIENT_ROLE, "roles"),
         *_scopes(wanted, actual),
-        *_mapper_actions(wanted.audiences, actual.audiences, "audiences"),
-        *_mapper_actions(wanted.mappers, actual.mappers, "mappers"),
+        *_mapper_actions(wanted, actual),
         *_account(wanted, actual),
     ]
 
@@ -229,39 +229,47 @@ def _scopes(wanted: ClientState, actual: ClientState) -> list[Action]:
 
 
 def _mapper_actions(
-    wanted: Mapping[str, Mapper] | None,
-    actual: Mapping[str, Mapper] | None,
-    field_name: str,
+    wanted: ClientState, actual: ClientState
 ) -> Iterator[Action]:
-    if wanted is None:
-        return
-    there = actual or {}
-    fields = (field_name,)
-    for name in sorted(there.keys() - wanted.keys()):
-        body = {"id": there[name].id}
-        yield Action(Do.REMOVE, What.MAPPER, name, body=body, fields=fields)
-    for name, mapper in sorted(wanted.items()):
-        found = there.get(name)
-        if found is not None and found.kind != mapper.kind:
-            body = {"id": found.id}
+    """Compare the mappers; Keycloak has a name once, of whatever kind it is.
+
+    So one that has the name of another is taken away before that is made,
+    also if nobody has asked for its kind.
+    """
+    there = {**(actual.audiences or {}), **(actual.mappers or {})}
+    asked: dict[str, Mapper] = {}
+    field_of: dict[str, str] = {}
+    for field_name, wants, has in (
+        ("audiences", wanted.audiences, actual.audiences),
+        ("mappers", wanted.mappers, actual.mappers),
+    ):
+        if wants is not None:
+            field_of |= dict.fromkeys((*(has or ()), *wants), field_name)
+            asked |= wants
+    for name in sorted(there.keys() & field_of.keys()):
+        if name not in asked or asked[name].kind != there[name].kind:
+            body = {"id": there.pop(name).id}
+            fields = (field_of[name],)
             yield Action(
                 Do.REMOVE, What.MAPPER, name, body=body, fields=fields
             )
-            found = None
-        if found is None:
-            yield Action(
-                Do.ADD,
-                What.MAPPER,
-                name,
-                body=_body(name, mapper),
-                fields=fields,
-            )
-        elif not mapper.config.items() <= found.config.items():
-            merged = Mapper(mapper.kind, {**found.config, **mapper.config})
-            body = {"id": found.id, **_body(name, merged)}
-            yield Action(
-                Do.CHANGE, What.MAPPER, name, body=body, fields=fields
-            )
+    for name, mapper in sorted(asked.items()):
+        action = _mapper_action(name, mapper, there.get(name))
+        if action is not None:
+            yield replace(action, fields=(field_of[name],))
+
+
+def _mapper_action(
+    name: str, wanted: Mapper, found: Mapper | None
+) -> Action | None:
+    if found is None:
+        body = _body(name, wanted)
+        return Action(Do.ADD, What.MAPPER, name, body=body)
+    if wanted.config.items() <= found.config.items():
+        return None
+    merged = Mapper(wanted.kind, {**found.config, **wanted.config})
+    body = {"id": found.id, **_body(name, merged)}
+    return Action(Do.CHANGE, What.MAPPER, name, body=body)
 
 
 def _body(name: str, mapper: Mapper) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from gatehouse_operator.resources.base import (
 )
 
 AUDIENCE_MAPPER = "oidc-audience-mapper"
+AUDIENCE_PREFIX = "audience "
 
 
 class Flows(Part):
@@ -61,7 +62,11 @@ class Mapper(Part):
             (
                 f"self.protocolMapper != '{AUDIENCE_MAPPER}'",
                 "mappers of audiences are made by the field audiences",
-            )
+            ),
+            (
+                f"!self.name.startsWith('{AUDIENCE_PREFIX}')",
+                "a name of this form is that of an audience's mapper",
+            ),
         )
     )
 

@@ -13,6 +13,7 @@ class Carried:
     """
 
     def __init__(self) -> None:
+        self._tried: set[str] = set()
         self._done: list[Action] = []
         self._left: set[str] = set()
         self.trouble: Trouble | None = None
@@ -34,6 +35,7 @@ class Carried:
             do: Does it.
         """
         for action in actions:
+            self._tried.update(action.fields)
             try:
                 await do(action)
             except KeycloakAway as trouble:
@@ -44,10 +46,22 @@ class Carried:
             else:
                 self._done.append(action)
 
-    def compare(self, left: Iterable[Action]) -> None:
-        """Look at what is left to do after all was done."""
-        fields = named(left)
-        self._left.update(fields)
-        if fields and self.trouble is None:
-            what = ", ".join(fields)
+    def left(self, actions: Iterable[Action]) -> list[Action]:
+        """Look at what is still to be done after all was done.
+
+        A field that nobody has tried to set was changed meanwhile, so it is
+        to be set now; each can be that once, so there is an end to it. One
+        that was set and differs is not kept.
+
+        Returns:
+            What to do next.
+        """
+        if isinstance(self.trouble, KeycloakAway):
+            return []
+        left = list(actions)
+        self._left = set(named(left))
+        new = [one for one in left if not self._tried.issuperset(one.fields)]
+        if self._left and not new and self.trouble is None:
+            what = ", ".join(sorted(self._left))
             self.trouble = NotKept(f"Keycloak does not keep {what}")
+        return new

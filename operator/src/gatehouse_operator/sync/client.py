@@ -98,11 +98,11 @@ class ClientSync:
             actions = await self._plan(realm, found, wanted)
         place = Place(realm, found["id"])
         carried = Carried()
-        if actions:
+        while actions:
             await check_still_there(self._kube, resource)
             await carried.out(actions, partial(self._clients.carry_out, place))
             found = await self._must_find(realm, spec)
-            carried.compare(await self._plan(realm, found, wanted))
+            actions = carried.left(await self._plan(realm, found, wanted))
         secret = await self._secrets.bring(resource, spec, place, found)
         return Report(
             trouble=carried.trouble,

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 import structlog
 from httpx2 import HTTPError
 
-from gatehouse_operator.errors import ClusterAway, Trouble
+from gatehouse_operator.errors import ClusterAway, NotKept, Trouble
 from gatehouse_operator.keycloak_metrics import (
     drift_total,
     queue_depth,
@@ -245,7 +245,10 @@ class Controller:
         """Tell what has changed."""
         had = resource.condition(SYNCED)
         is_drift = (
-            had.get("status") == "True"
+            (
+                had.get("status") == "True"
+                or had.get("reason") == NotKept.reason
+            )
             and resource.status.get("observedGeneration")
             == resource.generation
             and not report.made

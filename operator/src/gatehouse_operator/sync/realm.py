@@ -82,11 +82,11 @@ class RealmSync:
             found = await self._must_find(spec.realm)
         carried = Carried()
         actions = await self._plan(found, wanted)
-        if actions:
+        while actions:
             await check_still_there(self._kube, resource)
             await carried.out(actions, partial(self._carry_out, spec))
             found = await self._must_find(spec.realm)
-            carried.compare(await self._plan(found, wanted))
+            actions = carried.left(await self._plan(found, wanted))
         return Report(
             trouble=carried.trouble,
             made=(made, f"realm {spec.realm}") if made else None,

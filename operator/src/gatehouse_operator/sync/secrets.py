@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gatehouse_operator.errors import NotOwned
-from gatehouse_operator.keycloak.api import KeycloakApi
+from gatehouse_operator.keycloak.admin import AdminApi
 from gatehouse_operator.keycloak.clients import (
     CREATED,
     Clients,
@@ -64,7 +64,7 @@ class ClientSecrets:
         api: Tells the URLs of a realm.
     """
 
-    def __init__(self, kube: Kube, clients: Clients, api: KeycloakApi) -> None:
+    def __init__(self, kube: Kube, clients: Clients, api: AdminApi) -> None:
         self._kube = kube
         self._clients = clients
         self._api = api

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from gatehouse_operator.errors import NotAllowed, NotThere, Trouble
-from gatehouse_operator.keycloak.api import MASTER
+from gatehouse_operator.keycloak.admin import MASTER
 from gatehouse_operator.keycloak.clients import Clients
 from gatehouse_operator.keycloak.realms import Realms
 from gatehouse_operator.keycloak_metrics import orphans_total
