@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 SYNCED := $(VENV)/.synced
 INSTALLED := $(VENV)/.installed
 STATE := .gatehouse
+CHART := charts/gatehouse
 APP := $(BIN)/python -m app
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 COMPOSE := docker compose --env-file docker/.env --file docker/compose.yaml
@@ -181,16 +182,23 @@ format: $(INSTALLED)  ## Format, and mend what can be mended by machine
 	@$(BIN)/ruff format
 
 .PHONY: docs
-docs: $(INSTALLED)  ## Write docs/settings.md from the settings
+docs: $(INSTALLED)  ## Write what is made of the settings and the values
 	@table=$$($(APP) settings-table); \
 	printf '%s\n' "$$table" > docs/settings.md
+	@$(BIN)/python charts/values.py
 
 .PHONY: manifests
-manifests: $(INSTALLED)  ## Write operator/deploy from the code
+manifests: $(INSTALLED)  ## Write operator/deploy and the chart's part of it
 	@$(APP) permissions catalogue > operator/permissions.json
 	@for part in admission crds keycloak rbac; do \
 	  $(BIN)/python -m gatehouse_operator manifests $$part \
 	    > operator/deploy/$$part.yaml; done
+	@$(BIN)/python -m gatehouse_operator manifests admission \
+	  --release RELEASE --namespace NAMESPACE > $(CHART)/files/admission.yaml
+	@for part in keycloak rbac; do \
+	  $(BIN)/python -m gatehouse_operator rules $$part --release RELEASE \
+	    > $(CHART)/files/operator-$$part-rules.yaml; done
+	@cp operator/deploy/crds.yaml $(CHART)/crds/gatehouse.dev.yaml
 
 .PHONY: requirements
 requirements: $(INSTALLED)  ## Lock the dependencies (ARGS=--upgrade: newest)

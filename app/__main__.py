@@ -18,6 +18,7 @@ VERBS = {
     "serve": "serve",
     "dev": "dev",
     "migrate": "database",
+    "wait-for-schema": "database",
     "rollback": "database",
     "migration": "database",
     "migration-history": "database",

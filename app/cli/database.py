@@ -55,6 +55,13 @@ def migrate(*, wait: Wait = False) -> None:
 
 @cli.command()
 @_explained
+def wait_for_schema() -> None:
+    """Return when the database has every migration of this version."""
+    asyncio.run(_wait_for_schema())
+
+
+@cli.command()
+@_explained
 def rollback() -> None:
     """Undo the newest migration."""
     engine = _engine()
@@ -135,6 +142,14 @@ async def _migrate(*, wait: bool) -> None:
     after = await current(engine)
     was = "already" if before == after else f"and was at {before}"
     typer.echo(f"The schema is at {after} {was}")
+
+
+async def _wait_for_schema() -> None:
+    database = Database(load_database_settings())
+    try:
+        await database.wait_and_init_db()
+    finally:
+        await database.close()
 
 
 async def _seed() -> tuple[int, int]:

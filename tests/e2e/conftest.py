@@ -188,7 +188,7 @@ async def ended(process: Process) -> None:
     """End an operator, as Kubernetes does; it goes at once."""
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(10):
         await process.wait()
 
 

@@ -1,4 +1,4 @@
-"""`python -m gatehouse_operator manifests`: what Kubernetes needs."""
+"""`python -m gatehouse_operator`: what Kubernetes needs to be told."""
 
 import argparse
 import json
@@ -14,7 +14,9 @@ from gatehouse_operator.crds import KINDS, definition
 from gatehouse_operator.manifests import (
     Manifest,
     keycloak_manifests,
+    keycloak_rules,
     role_map_manifests,
+    role_map_rules,
 )
 
 Given = argparse.Namespace
@@ -43,6 +45,10 @@ _PARTS: Final[dict[str, Callable[[Given], Iterable[Manifest]]]] = {
     "keycloak": _keycloak,
     "rbac": _role_maps,
 }
+_RULES: Final[dict[str, Callable[[str], list[Manifest]]]] = {
+    "keycloak": keycloak_rules,
+    "rbac": role_map_rules,
+}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -54,7 +60,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def main() -> None:
-    """Print the manifests as YAML."""
+    """Print manifests, or rules, as YAML."""
     parser = argparse.ArgumentParser(prog="gatehouse_operator")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     manifests = verbs.add_parser(
@@ -70,9 +76,23 @@ def main() -> None:
         default=Path("operator/permissions.json"),
         help="what `python -m app permissions catalogue` prints",
     )
+    manifests.set_defaults(print=_print_manifests)
+    rules = verbs.add_parser("rules", help="print what an account may do")
+    rules.add_argument("part", choices=sorted(_RULES))
+    rules.add_argument("--release", default="gatehouse")
+    rules.set_defaults(print=_print_rules)
     given = parser.parse_args()
+    given.print(given)
+
+
+def _print_manifests(given: Given) -> None:
     found = _PARTS[given.part](given)
     yaml.dump_all(found, sys.stdout, _Dumper, sort_keys=False)
+
+
+def _print_rules(given: Given) -> None:
+    found = _RULES[given.part](given.release)
+    yaml.dump(found, sys.stdout, _Dumper, sort_keys=False)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from lightkube.core.exceptions import ApiError
 from lightkube.models.core_v1 import ObjectReference
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
+from lightkube.types import PatchType
 
 from app.schemas.permissions import PermissionMapError, seal, unseal
 from gatehouse_operator.events import Events
@@ -90,14 +91,16 @@ class Cluster:
         """
         sealed = seal(compiled.revision, compiled.permission_map, self._key)
         sources = {u: asdict(one) for u, one in compiled.sources.items()}
-        wanted = ConfigMap(
-            metadata=ObjectMeta(name=self._name, resourceVersion=version),
-            data={MAP: sealed.decode(), _SOURCES: json.dumps(sources)},
-        )
+        data = {MAP: sealed.decode(), _SOURCES: json.dumps(sources)}
         if version is None:
-            await self._client.create(wanted)
-        else:
-            await self._client.replace(wanted)
+            metadata = ObjectMeta(name=self._name)
+            await self._client.create(ConfigMap(metadata=metadata, data=data))
+            return
+        # Whoever has made it keeps his labels.
+        patch = {"metadata": {"resourceVersion": version}, "data": data}
+        await self._client.patch(
+            ConfigMap, self._name, patch, patch_type=PatchType.MERGE
+        )
 
     async def seed(self, name: str, texts: Mapping[str, str]) -> None:
         """Make a map for people to edit, unless it is there."""

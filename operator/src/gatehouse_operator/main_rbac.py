@@ -53,12 +53,7 @@ async def start(
     key = ours.rbac_signing_key.get_secret_value().encode()
     client = api_server.client(ours.namespace, "gatehouse-rbac")
     health = Health(_READY_SECONDS)
-    redis = Redis.from_url(
-        ours.redis_url.get_secret_value(),
-        socket_timeout=_REDIS_SECONDS,
-        socket_connect_timeout=_REDIS_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    redis = _redis(ours)
     memo.stack.push_async_callback(client.aclose)
     memo.stack.push_async_callback(redis.aclose)
     memo.keeper = Keeper(
@@ -80,6 +75,22 @@ async def start(
 async def stop(memo: kopf.Memo, **_: Any) -> None:
     """End at once; what was not done is done by whoever starts next."""
     await process.end(memo)
+
+
+def _redis(ours: RoleMapSettings) -> Redis:
+    password = ours.redis_password
+    tls = (
+        {"ssl_ca_certs": str(ours.redis_ca_file)} if ours.redis_ca_file else {}
+    )
+    return Redis.from_url(
+        ours.redis_url.get_secret_value(),
+        username=ours.redis_username,
+        password=password and password.get_secret_value(),
+        socket_timeout=_REDIS_SECONDS,
+        socket_connect_timeout=_REDIS_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        **tls,
+    )
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ def role_map_manifests(
     operator = _Operator(
         component="operator-rbac",
         module="gatehouse_operator.main_rbac",
-        rules=_role_map_rules(release),
+        rules=role_map_rules(release),
         env=[
             _from_secret("RBAC_SIGNING_KEY", secret, "signing-key"),
             _from_secret("REDIS_URL", secret, "redis-url"),
@@ -82,7 +82,7 @@ def keycloak_manifests(
     operator = _Operator(
         component="operator-keycloak",
         module="gatehouse_operator.main_keycloak",
-        rules=_keycloak_rules(release),
+        rules=keycloak_rules(release),
         env=[
             _from_secret("KEYCLOAK_BASE_URL", secret, "base-url"),
             *(
@@ -99,13 +99,14 @@ def keycloak_manifests(
     return _manifests(operator, namespace, release, image)
 
 
-def _role_map_rules(release: str) -> list[Manifest]:
+def role_map_rules(release: str) -> list[Manifest]:
+    """Return what the operator of role maps may do."""
     maps = {"apiGroups": [""], "resources": ["configmaps"]}
     compiled = [compiled_name(release)]
     return [
         # Role maps are found by their label; a new name has no rule yet.
         {**maps, "verbs": ["list", "watch", "create"]},
-        {**maps, "resourceNames": compiled, "verbs": ["get", "update"]},
+        {**maps, "resourceNames": compiled, "verbs": ["get", "patch"]},
         # What the admission policy asks of whoever edits a map: the first
         # one is made by the operator.
         {
@@ -135,7 +136,8 @@ def _role_map_rules(release: str) -> list[Manifest]:
     ]
 
 
-def _keycloak_rules(release: str) -> list[Manifest]:
+def keycloak_rules(release: str) -> list[Manifest]:
+    """Return what the operator of Keycloak may do."""
     return [
         {
             "apiGroups": [GROUP],

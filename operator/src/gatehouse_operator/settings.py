@@ -41,6 +41,12 @@ class RoleMapSettings(OperatorSettings):
     """Signs the map; the service has it, too."""
     redis_url: SecretStr
     """The Redis of the service, with its database: `redis://host:6379/0`."""
+    redis_username: Text | None = None
+    """The operator's user there, if the URL names none."""
+    redis_password: SecretStr | None = None
+    """That user's password, if the URL has none; any character is legal."""
+    redis_ca_file: FilePath | None = None
+    """Whom to trust over TLS (`rediss://`)."""
     built_in_map_path: Path = Path("actions.json")
     """The map that is in force when nobody edits one."""
     admin_role: Text = "admin"

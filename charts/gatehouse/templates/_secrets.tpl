@@ -1,0 +1,75 @@
+{{/* Every Secret of this release, and where its values come from. */}}
+
+{{/* The name of a Secret. Give root, and its key in secrets.existing. */}}
+{{- define "gatehouse.secret" -}}
+{{- $root := index . 0 -}}
+{{- $key := index . 1 -}}
+{{- if eq $root.Values.secrets.mode "existing" -}}
+{{- $name := index $root.Values.secrets.existing $key -}}
+{{- if and (eq $key "migrations") (not $root.Values.postgres.external.owner) (eq $root.Values.postgres.mode "external") -}}
+{{- $name = default $root.Values.secrets.existing.service $name -}}
+{{- end -}}
+{{- required (printf "secrets.existing.%s is needed: secrets.mode is existing" $key) $name -}}
+{{- else -}}
+{{- include "gatehouse.named" (list $root (printf "%s-secret" (kebabcase $key))) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What each Secret has. ${name} stands for a password that is made of the
+     seed and its name, ${name:sha256} for its digest. */}}
+{{- define "gatehouse.secretData" -}}
+{{- $values := .Values -}}
+service:
+  db-password: ${service-db}
+  redis-password: ${service-redis}
+  rbac-signing-key: ${rbac-signing}
+  keycloak-service-client-secret: ${service-client}
+{{- if ne $values.migrations.mode "none" }}
+migrations:
+  db-password: ${owner-db}
+{{- end }}
+{{- if $values.operators.rbac.enabled }}
+operatorRbac:
+  signing-key: ${rbac-signing}
+  redis-password: ${operator-redis}
+{{- end }}
+{{- if $values.operators.keycloak.enabled }}
+operatorKeycloak:
+  bootstrap-client-id: gatehouse-bootstrap
+  bootstrap-client-secret: ${bootstrap-client}
+{{- end }}
+postgres:
+  postgres-password: ${postgres}
+  owner-password: ${owner-db}
+  service-password: ${service-db}
+  keycloak-password: ${keycloak-db}
+redis:
+  probe-password: ${probe-redis}
+  users.acl: |
+    user default off
+    user probe on #${probe-redis:sha256} resetchannels -@all +ping +info
+    user service on #${service-redis:sha256} resetchannels %R~rbac:* ~ack:* ~gatehouse:* -@all +@read +@write +@connection +@transaction +@scripting -@dangerous +info +time (+subscribe +psubscribe +unsubscribe +punsubscribe &rbac:* &gatehouse:*) (+publish &gatehouse:*)
+    user operator on #${operator-redis:sha256} resetchannels ~rbac:* %R~ack:* -@all +@read +set +eval +evalsha +script|load +@connection -@dangerous +info (+publish &rbac:*)
+keycloak:
+  db-password: ${keycloak-db}
+  bootstrap-client-id: gatehouse-bootstrap
+  bootstrap-client-secret: ${bootstrap-client}
+{{- if $values.keycloak.realm.demo.enabled }}
+demo:
+  reader: ${demo-reader}
+  editor: ${demo-editor}
+  admin: ${demo-admin}
+{{- end }}
+{{- end -}}
+
+{{/* The names that Keycloak's certificate is for. */}}
+{{- define "gatehouse.keycloakNames" -}}
+{{- $name := include "gatehouse.named" (list . "keycloak") -}}
+{{- $namespace := .Release.Namespace -}}
+{{ $name }},{{ $name }}.{{ $namespace }},{{ $name }}.{{ $namespace }}.svc,{{ $name }}.{{ $namespace }}.svc.cluster.local,localhost
+{{- end -}}
+
+{{/* The name of the Secret of which all passwords are made. */}}
+{{- define "gatehouse.seedName" -}}
+{{ include "gatehouse.named" (list . "seed") }}
+{{- end -}}

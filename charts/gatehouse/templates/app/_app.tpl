@@ -1,0 +1,44 @@
+{{/* What containers with the service's image have in common. */}}
+
+{{/* Its env, from Secrets and the pod. */}}
+{{- define "gatehouse.appEnv" -}}
+{{- $secret := include "gatehouse.secret" (list . "service") -}}
+{{ include "gatehouse.fromField" (dict "name" "POD_NAME" "path" "metadata.name") }}
+{{ include "gatehouse.fromSecret" (dict "name" "DB_PASSWORD" "secret" $secret "key" "db-password") }}
+{{ include "gatehouse.fromSecret" (dict "name" "REDIS_PASSWORD" "secret" $secret "key" "redis-password" "isOptional" (eq .Values.redis.mode "external")) }}
+{{ include "gatehouse.fromSecret" (dict "name" "KEYCLOAK_SERVICE_CLIENT_SECRET" "secret" $secret "key" "keycloak-service-client-secret" "isOptional" (not .Values.keycloak.realm.create)) }}
+{{- if .Values.operators.rbac.enabled }}
+{{ include "gatehouse.fromSecret" (dict "name" "RBAC_SIGNING_KEY" "secret" $secret "key" "rbac-signing-key") }}
+{{- end }}
+{{- end -}}
+
+{{/* The env of who changes the schema. */}}
+{{- define "gatehouse.ownerEnv" -}}
+- name: DB_USER
+  value: {{ include "gatehouse.owner" . | quote }}
+{{ include "gatehouse.fromSecret" (dict "name" "DB_PASSWORD" "secret" (include "gatehouse.secret" (list . "migrations")) "key" "db-password") }}
+{{- end -}}
+
+{{- define "gatehouse.envFromSettings" -}}
+- configMapRef:
+    name: {{ include "gatehouse.named" (list . "settings") }}
+{{- end -}}
+
+{{/* A container that changes the schema. */}}
+{{- define "gatehouse.migrateContainer" -}}
+name: migrate
+{{ include "gatehouse.container" (dict "root" . "image" .Values.app.image "pods" .Values.migrations) }}
+command: [python, -m, app, migrate, --wait]
+envFrom: {{- include "gatehouse.envFromSettings" . | nindent 2 }}
+env:
+  {{- include "gatehouse.ownerEnv" . | nindent 2 }}
+  {{- with .Values.migrations.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+volumeMounts:
+  - {name: tmp, mountPath: /tmp}
+  {{- include "gatehouse.trustMount" . | nindent 2 }}
+  {{- with .Values.migrations.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}

@@ -1,0 +1,632 @@
+"""What the chart can be told: the one source of its values.
+
+`make docs` writes from it `values.yaml` (each value, its default and what it
+is for), `values.schema.json` (what Helm checks) and the table in the chart's
+README, so the three cannot differ.
+"""
+
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+CHART: Final = Path(__file__).parent / "gatehouse"
+_WIDTH: Final = 78
+_HEADER: Final = "# Made by `make docs` from charts/values.py.\n\n"
+_TABLE_BEGIN: Final = "<!-- values -->\n"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[int, Field(ge=0, le=3600)]
+Replicas = Annotated[int, Field(ge=0, le=1000)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[a-zA-Z]*$")]
+Text = Annotated[str, Field(max_length=2000)]
+Name = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]
+"""A name in Kubernetes, or nothing."""
+Url = Annotated[str, Field(pattern=r"^(https?://[^/\s?#]+(:[0-9]+)?)?$")]
+"""An origin, or nothing."""
+Strings = dict[str, str]
+Objects = list[dict[str, Any]]
+Scalar = str | int | float | bool
+
+
+def empty(kind: type) -> Any:
+    """A field that has nothing by default."""
+    return Field(default_factory=kind)
+
+
+class Part(BaseModel):
+    """A part of the values; what it does not name is refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Image(Part):
+    """An image, by tag or by digest."""
+
+    repository: Annotated[str, Field(min_length=1)]
+    """Its name; `global.imageRegistry` replaces the registry in it."""
+    tag: Text = ""
+    """Its tag; the chart's appVersion if empty."""
+    digest: Annotated[str, Field(pattern="^(sha256:[0-9a-f]{64})?$")] = ""
+    """Its digest, which wins over the tag."""
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """When it is pulled."""
+
+
+class Pods(Part):
+    """What every kind of pod can be told."""
+
+    resources: dict[str, Any] = empty(dict)
+    """Requests and limits of the container."""
+    node_selector: Strings = empty(dict)
+    """Labels of the nodes that may run it."""
+    tolerations: Objects = empty(list)
+    """Taints that it tolerates."""
+    affinity: dict[str, Any] = empty(dict)
+    """Affinity."""
+    topology_spread_constraints: Objects = empty(list)
+    """How replicas are spread; over nodes if empty."""
+    priority_class_name: Name = ""
+    """The priority class."""
+    labels: Strings = empty(dict)
+    """More labels of the pods."""
+    annotations: Strings = empty(dict)
+    """Annotations of the pods."""
+    extra_env: Objects = empty(list)
+    """More variables of the container."""
+    extra_volumes: Objects = empty(list)
+    """More volumes of the pods."""
+    extra_volume_mounts: Objects = empty(list)
+    """Where the container has them."""
+
+
+def resources(cpu: str, memory: str, limit: str) -> Any:
+    """Default resources: no limit of CPU, which would only make it slow."""
+    return Field(
+        default_factory=lambda: {
+            "requests": {"cpu": cpu, "memory": memory},
+            "limits": {"memory": limit},
+        }
+    )
+
+
+class Global(BaseModel):
+    """What all charts of a release share; others may have more here."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="allow",
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+    image_registry: Text = ""
+    """Where all images are, instead of their own registries."""
+    image_pull_secrets: list[Name] = empty(list)
+    """Secrets to pull images with."""
+
+
+class ExistingSecrets(Part):
+    """Secrets that are yours, for `secrets.mode: existing`."""
+
+    service: Name = ""
+    """`db-password`, `redis-password`, `rbac-signing-key` and
+    `keycloak-service-client-secret`."""
+    migrations: Name = ""
+    """`db-password` of the user that changes the schema."""
+    operator_rbac: Name = ""
+    """`signing-key` (the service's `rbac-signing-key`) and
+    `redis-password`."""
+    operator_keycloak: Name = ""
+    """`bootstrap-client-id` and `bootstrap-client-secret`, or
+    `client-secret` of an account that you have made."""
+    postgres: Name = ""
+    """`postgres-password`, `owner-password`, `service-password` and
+    `keycloak-password`, for the bundled server."""
+    redis: Name = ""
+    """`users.acl` and `probe-password`, for the bundled server."""
+    keycloak: Name = ""
+    """`db-password`, `bootstrap-client-id` and `bootstrap-client-secret`,
+    for the bundled server."""
+    keycloak_tls: Name = ""
+    """`tls.crt`, `tls.key` and `ca.crt`, for the bundled server."""
+    demo: Name = ""
+    """`reader`, `editor` and `admin`: the passwords of the demo users."""
+
+
+class Secrets(Part):
+    """Where passwords come from."""
+
+    mode: Literal["lookup", "job", "existing"] = "lookup"
+    """`lookup`: Helm makes them once and finds them on upgrades. `job`: a Job
+    makes them in the cluster if they are not there, for Argo CD and `helm
+    template`. `existing`: you have made them."""
+    existing: ExistingSecrets = ExistingSecrets()
+
+
+class Budget(Part):
+    """How many pods may be away for maintenance."""
+
+    enabled: bool = True
+    """Whether there is a PodDisruptionBudget, where there is a replica more
+    than one."""
+    max_unavailable: int | str = 1
+    """How many."""
+
+
+class ClientService(Part):
+    """The Service for clients."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
+    """Its type."""
+    port: Port = 80
+    """Its port."""
+    node_port: Annotated[int, Field(ge=30000, le=32767)] | None = None
+    """Its port on every node, if the type has one."""
+    annotations: Strings = empty(dict)
+    """Its annotations."""
+
+
+class App(Pods):
+    """The service itself."""
+
+    image: Image = Image(repository="gatehouse")
+    replicas: Replicas = 2
+    """How many pods, unless they are scaled (`autoscaling`)."""
+    settings: Annotated[
+        dict[Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]*$")], Scalar],
+        Field(default_factory=dict),
+    ]
+    """Its settings by the names in docs/settings.md, but those that the chart
+    makes of other values."""
+    login_enabled: bool = False
+    """Whether `/auth/*` exchanges passwords for tokens."""
+    docs_enabled: bool = True
+    """Whether `/docs` and `/openapi.json` are served."""
+    pre_stop_seconds: Seconds = 5
+    """How long a pod that must end is left alone first, so that everybody has
+    heard of it."""
+    drain_wait_seconds: Seconds = 1
+    """How long HTTP is served as before, once it is told to end."""
+    drain_seconds: Seconds = 10
+    """The time over which its sockets are then closed, in waves."""
+    termination_grace_period_seconds: Seconds | None = None
+    """The longest that all of this may take; computed if not given."""
+    service: ClientService = ClientService()
+    disruption_budget: Budget = Budget()
+    resources: dict[str, Any] = resources("200m", "256Mi", "1Gi")
+
+
+class Autoscaling(Part):
+    """How the number of the service's pods follows the load."""
+
+    mode: Literal["none", "hpa", "keda"] = "none"
+    """`hpa`: a HorizontalPodAutoscaler, `keda`: a ScaledObject."""
+    min_replicas: Count = 2
+    """The fewest pods."""
+    max_replicas: Count = 10
+    """The most pods."""
+    cpu_percent: Annotated[int, Field(ge=1, le=1000)] = 70
+    """How much of the CPU that it requests a pod may use."""
+    sockets_per_pod: Annotated[int, Field(ge=0)] = 0
+    """How many sockets a pod may have, 0 for any number; `hpa` needs the
+    metric `ws_connections_active` from an adapter."""
+    scale_down_seconds: Seconds = 300
+    """How long the load must be low before pods end; each sends its sockets
+    elsewhere."""
+    prometheus_address: Text = ""
+    """Where KEDA asks for the number of sockets."""
+
+
+class Migrations(Pods):
+    """Who changes the schema."""
+
+    mode: Literal["job", "init", "none"] = "job"
+    """`job`: a Job of each version, `init`: the service's pods before they
+    start, one after the other, `none`: you do (`python -m app migrate`)."""
+    resources: dict[str, Any] = resources("100m", "128Mi", "512Mi")
+
+
+class OperatorRbac(Pods):
+    """The operator of role maps."""
+
+    enabled: bool = True
+    """Whether it runs; without it the map of the image is in force."""
+    replicas: Replicas = 2
+    """How many, at the same time."""
+    admin_role: Annotated[str, Field(min_length=1)] = "admin"
+    """Whose permissions somebody must always have."""
+    delete_grace_seconds: Count = 60
+    """How long a map that is deleted stays in force."""
+    disruption_budget: Budget = Budget()
+    resources: dict[str, Any] = resources("20m", "96Mi", "256Mi")
+
+
+class OperatorKeycloak(Pods):
+    """The operator of Keycloak: realms and clients."""
+
+    enabled: bool = True
+    """Whether it runs; without it the realm is yours to make."""
+    compare_seconds: Count = 15
+    """The time between two looks at everything in Keycloak."""
+    orphan_grace_seconds: Count = 300
+    """How long what has no resource any more stays in Keycloak."""
+    resources: dict[str, Any] = resources("20m", "96Mi", "256Mi")
+
+
+class Operators(Part):
+    """The operators."""
+
+    image: Image = Image(repository="gatehouse-operator")
+    rbac: OperatorRbac = OperatorRbac()
+    keycloak: OperatorKeycloak = OperatorKeycloak()
+
+
+class Admission(Part):
+    """What the API server checks of role maps by itself."""
+
+    enabled: bool = True
+    """Whether its policies are installed, which needs the right to make
+    ValidatingAdmissionPolicies (Kubernetes 1.30)."""
+
+
+class Storage(Part):
+    """The volume of a server; its claim is kept on uninstall."""
+
+    size: Quantity = "8Gi"
+    """Its size."""
+    class_name: Name = ""
+    """Its storage class; the cluster's default if empty."""
+
+
+class Ca(Part):
+    """Whom to trust over TLS."""
+
+    secret: Name = ""
+    """A Secret with the certificates; the system's authorities if empty."""
+    key: Text = "ca.crt"
+    """Its key."""
+
+
+class ExternalPostgres(Part):
+    """A PostgreSQL of yours."""
+
+    host: Text = ""
+    """Its host."""
+    port: Port = 5432
+    """Its port."""
+    database: Text = "gatehouse"
+    """The database."""
+    username: Text = "gatehouse"
+    """Who reads and writes; the password is `db-password` of
+    `secrets.existing.service`."""
+    owner: Text = ""
+    """Who changes the schema, if somebody else: `secrets.existing.migrations`
+    has that password."""
+    ssl_mode: Literal["prefer", "require", "verify-ca", "verify-full"] = (
+        "prefer"
+    )
+    """How TLS is used, as libpq names it."""
+    ca: Ca = Ca()
+
+
+class Postgres(Pods):
+    """PostgreSQL."""
+
+    mode: Literal["bundled", "external"] = "bundled"
+    """`bundled`: one server of this release, for evaluation and small
+    installations. `external`: yours."""
+    image: Image = Image(repository="docker.io/library/postgres", tag="18")
+    storage: Storage = Storage()
+    external: ExternalPostgres = ExternalPostgres()
+    resources: dict[str, Any] = resources("100m", "256Mi", "1Gi")
+
+
+class ExternalRedis(Part):
+    """A Redis or Valkey of yours."""
+
+    host: Text = ""
+    """Its host."""
+    port: Port = 6379
+    """Its port."""
+    database: Annotated[int, Field(ge=0)] = 0
+    """The number of the database."""
+    username: Text = ""
+    """The service's user, if it knows users; the password is `redis-password`
+    of `secrets.existing.service`."""
+    operator_username: Text = ""
+    """The operator's user; its password is `redis-password` of
+    `secrets.existing.operatorRbac`."""
+    tls: bool = False
+    """Whether it is reached by TLS."""
+    ca: Ca = Ca()
+
+
+class Redis(Pods):
+    """Redis, or Valkey."""
+
+    mode: Literal["bundled", "external"] = "bundled"
+    """`bundled`: one server of this release. `external`: yours."""
+    image: Image = Image(repository="docker.io/valkey/valkey", tag="9")
+    storage: Storage = Storage(size="2Gi")
+    external: ExternalRedis = ExternalRedis()
+    resources: dict[str, Any] = resources("50m", "64Mi", "512Mi")
+
+
+class KeycloakDatabase(Part):
+    """The bundled Keycloak's database, if PostgreSQL is not bundled."""
+
+    host: Text = ""
+    """Its host."""
+    port: Port = 5432
+    """Its port."""
+    name: Text = "keycloak"
+    """The database."""
+    username: Text = "keycloak"
+    """Keycloak's user; the password is `db-password` of
+    `secrets.existing.keycloak`."""
+
+
+class ExternalKeycloak(Part):
+    """A Keycloak of yours."""
+
+    url: Url = ""
+    """Where pods reach it."""
+    ca: Ca = Ca()
+
+
+class Demo(Part):
+    """Users to try things with."""
+
+    enabled: bool = False
+    """Whether there are users `reader`, `editor` and `admin`; the Secret
+    `<release>-demo-secret` has their passwords."""
+
+
+class Realm(Part):
+    """The realm of the service's users."""
+
+    create: bool = True
+    """Whether the operator makes it, with its clients; an external Keycloak
+    may have it."""
+    name: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]+$")] = "gatehouse"
+    """Its name."""
+    display_name: Text = "Gatehouse"
+    """What people see."""
+    ssl_required: Literal["external", "all", "none"] = "external"
+    """From where Keycloak insists on TLS."""
+    client_id: Annotated[str, Field(min_length=1)] = "gatehouse"
+    """The client that tokens must be for."""
+    redirect_uris: list[Text] = empty(list)
+    """Where browsers may be sent back to; the service's own address if
+    empty."""
+    direct_grants: bool = False
+    """Whether a password can be exchanged for a token."""
+    demo: Demo = Demo()
+
+
+class Host(Part):
+    """One host of an Ingress."""
+
+    enabled: bool = False
+    """Whether there is one."""
+    class_name: Name = ""
+    """The class; the cluster's default if empty."""
+    host: Text = ""
+    """The host."""
+    tls_secret: Name = ""
+    """The Secret with its certificate."""
+    annotations: Strings = empty(dict)
+    """Annotations, which depend on the controller."""
+
+
+class Keycloak(Pods):
+    """Keycloak."""
+
+    mode: Literal["bundled", "external"] = "bundled"
+    """`bundled`: one server of this release. `external`: yours."""
+    image: Image = Image(
+        repository="quay.io/keycloak/keycloak", tag="26.7.3"
+    )
+    hostname: Url = ""
+    """Its public origin, such as https://login.example.com, which tokens
+    name as their issuer; the address within the cluster if empty."""
+    realm: Realm = Realm()
+    database: KeycloakDatabase = KeycloakDatabase()
+    external: ExternalKeycloak = ExternalKeycloak()
+    ingress: Host = Host()
+    """An Ingress of its own; Keycloak's paths are below `/realms` and
+    `/resources` there, its administration is not."""
+    resources: dict[str, Any] = resources("200m", "768Mi", "1536Mi")
+
+
+class Ingress(Host):
+    """How clients get in, by an Ingress."""
+
+    path: Annotated[str, Field(pattern="^/")] = "/"
+    """The path."""
+
+
+class HttpRoute(Part):
+    """How clients get in, by the Gateway API."""
+
+    enabled: bool = False
+    """Whether there is an HTTPRoute."""
+    parent_refs: Objects = empty(list)
+    """The gateways."""
+    hostnames: list[Text] = empty(list)
+    """The hosts."""
+    timeouts: Strings = empty(dict)
+    """Timeouts, which not every gateway takes; sockets live long."""
+
+
+class NetworkPolicy(Part):
+    """Who may talk to whom."""
+
+    enabled: bool = True
+    """Whether there are NetworkPolicies."""
+    client_from: Objects = empty(list)
+    """Who may reach the service and Keycloak; everybody if empty."""
+    metrics_from: Objects = empty(list)
+    """Who may read metrics; everybody in the cluster if empty."""
+
+
+class ServiceMonitors(Part):
+    """What Prometheus reads, by the Prometheus Operator."""
+
+    enabled: bool = False
+    """Whether there are ServiceMonitors."""
+    interval: Annotated[str, Field(pattern="^[0-9]+(s|m)$")] = "15s"
+    """How often."""
+    labels: Strings = empty(dict)
+    """Labels by which the Prometheus finds them."""
+
+
+class Rules(Part):
+    """Alerts, by the Prometheus Operator."""
+
+    enabled: bool = False
+    """Whether there is a PrometheusRule."""
+    labels: Strings = empty(dict)
+    """Labels by which the Prometheus finds it."""
+    runbook_url: Text = ""
+    """What a runbook's address begins with; `docs/runbook.md` has them."""
+
+
+class Dashboards(Part):
+    """Dashboards, for Grafana's sidecar."""
+
+    enabled: bool = False
+    """Whether there are ConfigMaps with dashboards."""
+    labels: Strings = Field(
+        default_factory=lambda: {"grafana_dashboard": "1"}
+    )
+    """Labels by which the sidecar finds them."""
+
+
+class Monitoring(Part):
+    """What SREs see; nothing of it needs a definition unless it is on."""
+
+    service_monitors: ServiceMonitors = ServiceMonitors()
+    rules: Rules = Rules()
+    dashboards: Dashboards = Dashboards()
+
+
+class Tests(Part):
+    """`helm test`."""
+
+    enabled: bool = True
+    """Whether there are test pods."""
+
+
+class Values(Part):
+    """All values."""
+
+    global_: Annotated[Global, Field(alias="global")] = Global()
+    name_override: Name = ""
+    """Instead of the chart's name."""
+    fullname_override: Name = ""
+    """What all names begin with."""
+    common_labels: Strings = empty(dict)
+    """More labels of everything."""
+    app: App = App(settings={})
+    autoscaling: Autoscaling = Autoscaling()
+    migrations: Migrations = Migrations()
+    operators: Operators = Operators()
+    admission: Admission = Admission()
+    secrets: Secrets = Secrets()
+    postgres: Postgres = Postgres()
+    redis: Redis = Redis()
+    keycloak: Keycloak = Keycloak()
+    ingress: Ingress = Ingress()
+    http_route: HttpRoute = HttpRoute()
+    network_policy: NetworkPolicy = NetworkPolicy()
+    monitoring: Monitoring = Monitoring()
+    tests: Tests = Tests()
+
+
+def schema() -> str:
+    """The JSON schema that Helm checks values with."""
+    found = Values.model_json_schema(by_alias=True)
+    found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(found, indent=2) + "\n"
+
+
+def values() -> str:
+    """The file with every default, and what each is for."""
+    return _HEADER + "\n".join(_yaml(Values(), ""))
+
+
+def table() -> str:
+    """The table of all values."""
+    rows = ["| Value | Default | |", "|---|---|---|"]
+    rows += [
+        f"| `{path}` | `{json.dumps(value)}` | {_cell(text)} |"
+        for path, value, text in _leaves(Values(), "")
+    ]
+    return "\n".join((*rows, ""))
+
+
+def _fields(part: BaseModel) -> Iterator[tuple[str, Any, str]]:
+    """Give all fields; what every kind of pod has comes last."""
+    fields = type(part).model_fields
+    for name, field in sorted(
+        fields.items(), key=lambda item: item[0] in Pods.model_fields
+    ):
+        yield (
+            field.alias or to_camel(name),
+            getattr(part, name),
+            " ".join((field.description or "").split()),
+        )
+
+
+def _yaml(part: BaseModel, indent: str) -> Iterator[str]:
+    for key, value, text in _fields(part):
+        is_part = isinstance(value, BaseModel)
+        says = text or (type(value).__doc__ or "" if is_part else "")
+        begin = f"{indent}# "
+        yield from textwrap.wrap(
+            says, _WIDTH, initial_indent=begin, subsequent_indent=begin
+        )
+        if is_part:
+            yield f"{indent}{key}:"
+            yield from _yaml(value, f"{indent}  ")
+        else:
+            yield f"{indent}{key}: {json.dumps(value)}"
+        if not indent:
+            yield ""
+
+
+def _leaves(part: BaseModel, path: str) -> Iterator[tuple[str, Any, str]]:
+    for key, value, text in _fields(part):
+        if isinstance(value, BaseModel):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value, text
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def main() -> None:
+    """Write everything that is made of the values."""
+    (CHART / "values.schema.json").write_text(schema(), "utf-8")
+    (CHART / "values.yaml").write_text(values(), "utf-8")
+    readme = CHART / "README.md"
+    before, _, _ = readme.read_text("utf-8").partition(_TABLE_BEGIN)
+    readme.write_text(f"{before}{_TABLE_BEGIN}\n{table()}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
