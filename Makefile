@@ -186,6 +186,7 @@ docs: $(INSTALLED)  ## Write what is made of the settings and the values
 	@table=$$($(APP) settings-table); \
 	printf '%s\n' "$$table" > docs/settings.md
 	@$(BIN)/python charts/values.py
+	@$(BIN)/python grafana/dashboards.py
 
 .PHONY: manifests
 manifests: $(INSTALLED)  ## Write operator/deploy and the chart's part of it

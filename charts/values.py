@@ -160,7 +160,10 @@ class Budget(Part):
     enabled: bool = True
     """Whether there is a PodDisruptionBudget, where there is a replica more
     than one."""
-    max_unavailable: int | str = 1
+    max_unavailable: (
+        Annotated[int, Field(ge=1, le=1000)]
+        | Annotated[str, Field(pattern="^[1-9][0-9]?%$")]
+    ) = 1
     """How many."""
 
 
@@ -294,7 +297,7 @@ class Ca(Part):
 
     secret: Name = ""
     """A Secret with the certificates; the system's authorities if empty."""
-    key: Text = "ca.crt"
+    key: Annotated[str, Field(pattern="^[-._a-zA-Z0-9]+$")] = "ca.crt"
     """Its key."""
 
 
@@ -435,9 +438,7 @@ class Keycloak(Pods):
 
     mode: Literal["bundled", "external"] = "bundled"
     """`bundled`: one server of this release. `external`: yours."""
-    image: Image = Image(
-        repository="quay.io/keycloak/keycloak", tag="26.7.3"
-    )
+    image: Image = Image(repository="quay.io/keycloak/keycloak", tag="26.7.3")
     hostname: Url = ""
     """Its public origin, such as https://login.example.com, which tokens
     name as their issuer; the address within the cluster if empty."""
@@ -508,9 +509,7 @@ class Dashboards(Part):
 
     enabled: bool = False
     """Whether there are ConfigMaps with dashboards."""
-    labels: Strings = Field(
-        default_factory=lambda: {"grafana_dashboard": "1"}
-    )
+    labels: Strings = Field(default_factory=lambda: {"grafana_dashboard": "1"})
     """Labels by which the sidecar finds them."""
 
 

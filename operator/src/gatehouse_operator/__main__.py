@@ -1,7 +1,9 @@
 """`python -m gatehouse_operator`: what Kubernetes needs to be told."""
 
 import argparse
+import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,8 +11,10 @@ from typing import Final
 
 import yaml
 
+from gatehouse_operator import api_server
 from gatehouse_operator.admission import admission_manifests
 from gatehouse_operator.crds import KINDS, definition
+from gatehouse_operator.logging import configure_logging
 from gatehouse_operator.manifests import (
     Manifest,
     keycloak_manifests,
@@ -18,6 +22,7 @@ from gatehouse_operator.manifests import (
     role_map_manifests,
     role_map_rules,
 )
+from gatehouse_operator.release_secrets import ReleaseSecrets, make_secrets
 
 Given = argparse.Namespace
 
@@ -60,7 +65,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def main() -> None:
-    """Print manifests, or rules, as YAML."""
+    """Print what is needed as YAML, or make Secrets."""
     parser = argparse.ArgumentParser(prog="gatehouse_operator")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     manifests = verbs.add_parser(
@@ -76,18 +81,37 @@ def main() -> None:
         default=Path("operator/permissions.json"),
         help="what `python -m app permissions catalogue` prints",
     )
-    manifests.set_defaults(print=_print_manifests)
+    manifests.set_defaults(do=_print_manifests)
     rules = verbs.add_parser("rules", help="print what an account may do")
     rules.add_argument("part", choices=sorted(_RULES))
     rules.add_argument("--release", default="gatehouse")
-    rules.set_defaults(print=_print_rules)
+    rules.set_defaults(do=_print_rules)
+    secrets = verbs.add_parser(
+        "make-secrets", help="make the Secrets of a release in the cluster"
+    )
+    secrets.add_argument("file", type=Path, help="what the chart asks for")
+    secrets.set_defaults(do=_make_secrets)
     given = parser.parse_args()
-    given.print(given)
+    given.do(given)
 
 
 def _print_manifests(given: Given) -> None:
     found = _PARTS[given.part](given)
     yaml.dump_all(found, sys.stdout, _Dumper, sort_keys=False)
+
+
+def _make_secrets(given: Given) -> None:
+    wanted = ReleaseSecrets.model_validate_json(given.file.read_text("utf-8"))
+    configure_logging()
+    asyncio.run(_make(wanted, os.environ["NAMESPACE"]))
+
+
+async def _make(wanted: ReleaseSecrets, namespace: str) -> None:
+    client = api_server.client(namespace, "gatehouse-secrets")
+    try:
+        await make_secrets(client, wanted)
+    finally:
+        await client.aclose()
 
 
 def _print_rules(given: Given) -> None:

@@ -79,9 +79,9 @@ async def stop(memo: kopf.Memo, **_: Any) -> None:
 
 def _redis(ours: RoleMapSettings) -> Redis:
     password = ours.redis_password
-    tls = (
-        {"ssl_ca_certs": str(ours.redis_ca_file)} if ours.redis_ca_file else {}
-    )
+    tls: dict[str, Any] = {}
+    if ours.redis_ca_file:
+        tls["ssl_ca_certs"] = str(ours.redis_ca_file)
     return Redis.from_url(
         ours.redis_url.get_secret_value(),
         username=ours.redis_username,

@@ -1,0 +1,295 @@
+"""What the chart renders, for each of the profiles in its folder `ci`."""
+
+import copy
+from typing import Any, Final
+
+import pytest
+from helm_python.errors import HelmError
+
+from gatehouse_operator.manifests import keycloak_rules, role_map_rules
+from tests.chart.conftest import (
+    PROFILES,
+    Manifest,
+    Renderer,
+    containers_of,
+    pods_of,
+    profile,
+)
+from tests.chart.kubernetes import complaints
+
+LEAST: Final = 15
+"""So many profiles there are at least."""
+SECRETS_OF: Final = {
+    "gatehouse": {"gatehouse-service-secret"},
+    "gatehouse-migrate": {"gatehouse-migrations-secret"},
+    "gatehouse-operator-rbac": {"gatehouse-operator-rbac-secret"},
+    "gatehouse-operator-keycloak": {"gatehouse-operator-keycloak-secret"},
+    "gatehouse-postgres": {"gatehouse-postgres-secret"},
+    "gatehouse-redis": {"gatehouse-redis-secret"},
+    "gatehouse-keycloak": {"gatehouse-keycloak-secret"},
+    "gatehouse-test-http": {"gatehouse-test-client"},
+    "gatehouse-test-socket": {"gatehouse-test-client"},
+    "gatehouse-test-role-map": {"gatehouse-test-client"},
+}
+
+
+def test_there_are_enough_profiles() -> None:
+    """Each is a way in which somebody would install it."""
+    assert len(PROFILES) >= LEAST
+
+
+@pytest.fixture(params=PROFILES)
+def manifests(
+    request: pytest.FixtureRequest, renderer: Renderer
+) -> list[Manifest]:
+    """What a profile renders."""
+    return renderer.manifests(profile(request.param))
+
+
+def test_kubernetes_knows_every_field(manifests: list[Manifest]) -> None:
+    """Of its own kinds strictly, and of ours by their definitions."""
+    assert [] == [said for one in manifests for said in complaints(one)]
+
+
+def test_every_pod_is_restricted(manifests: list[Manifest]) -> None:
+    """As Pod Security's standard of that name asks for."""
+    pods = dict(pods_of(manifests))
+    assert pods
+    for name, pod in pods.items():
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"], name
+        assert context["runAsUser"] > 0, name
+        assert "RuntimeDefault" == context["seccompProfile"]["type"], name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys(), name
+        kinds = {k for v in pod.get("volumes", ()) for k in v} - {"name"}
+        assert kinds <= {"configMap", "emptyDir", "projected", "secret"}
+        for container in containers_of(pod):
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False, name
+            assert {"drop": ["ALL"]} == own["capabilities"], name
+            ports = container.get("ports", ())
+            assert not [port for port in ports if "hostPort" in port], name
+            is_keycloak = container["name"] == "keycloak"
+            assert own["readOnlyRootFilesystem"] is not is_keycloak, name
+            assert {"requests", "limits"} <= container["resources"].keys()
+
+
+def test_only_who_asks_the_api_server_has_a_token(
+    manifests: list[Manifest],
+) -> None:
+    """The operators, and the test that edits a role map."""
+    asking = {
+        name
+        for name, pod in pods_of(manifests)
+        if pod["automountServiceAccountToken"]
+    }
+    assert asking <= {
+        name
+        for name, _ in pods_of(manifests)
+        if "operator" in name or "role-map" in name or "secrets" in name
+    }
+    accounts = [one for one in manifests if one["kind"] == "ServiceAccount"]
+    assert not [one for one in accounts if one["automountServiceAccountToken"]]
+
+
+def test_what_runs_for_long_is_probed(manifests: list[Manifest]) -> None:
+    """By all three probes, and it is told to end in time."""
+    for manifest in manifests:
+        if manifest["kind"] in {"Deployment", "StatefulSet"}:
+            pod = manifest["spec"]["template"]["spec"]
+            for container in pod["containers"]:
+                probes = {k for k in container if k.endswith("Probe")}
+                assert 3 == len(probes), manifest["metadata"]["name"]
+
+
+def test_labels_and_names_are_regular(manifests: list[Manifest]) -> None:
+    """All begin with the release, and no name is given twice."""
+    seen = set()
+    for one in manifests:
+        key = (one["kind"], one["metadata"]["name"])
+        assert key not in seen, key
+        seen.add(key)
+        assert key[1].startswith("gatehouse"), key
+        assert len(key[1]) <= 63 or one["apiVersion"].startswith("admission")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_two_renderings_are_the_same(name: str, renderer: Renderer) -> None:
+    """But for what Helm makes once: passwords and a certificate."""
+    values = profile(name)
+    one, two = (masked(renderer.manifests(values)) for _ in range(2))
+    assert one == two
+
+
+def masked(manifests: list[Manifest]) -> list[Manifest]:
+    """Manifests without the values of Secrets."""
+    found = copy.deepcopy(manifests)
+    for one in found:
+        if one["kind"] == "Secret":
+            one["data"] = sorted(one["data"])
+    return found
+
+
+def test_passwords_are_where_they_are_needed(renderer: Renderer) -> None:
+    """Each pod is told of one Secret, its own."""
+    for name, pod in pods_of(renderer.manifests({})):
+        told = set()
+        for container in containers_of(pod):
+            for variable in container.get("env", ()):
+                source = variable.get("valueFrom", {})
+                if "secretKeyRef" in source:
+                    told.add(source["secretKeyRef"]["name"])
+        key = name
+        if name.startswith("gatehouse-migrate-"):
+            key = "gatehouse-migrate"
+        assert told == SECRETS_OF[key], name
+
+
+@pytest.mark.parametrize(
+    ("component", "rules"),
+    [
+        ("operator-rbac", role_map_rules("gatehouse")),
+        ("operator-keycloak", keycloak_rules("gatehouse")),
+    ],
+)
+def test_an_operator_has_the_rules_of_its_code(
+    component: str, rules: list[Manifest], renderer: Renderer
+) -> None:
+    """And the service's account has none at all."""
+    manifests = renderer.manifests({})
+    roles = {
+        one["metadata"]["name"]: one["rules"]
+        for one in manifests
+        if one["kind"] == "Role"
+    }
+    assert rules == roles[f"gatehouse-{component}"]
+    bound = {
+        subject["name"]
+        for one in manifests
+        if one["kind"] == "RoleBinding"
+        for subject in one["subjects"]
+    }
+    assert bound == {
+        "gatehouse-operator-rbac",
+        "gatehouse-operator-keycloak",
+        "gatehouse-test",
+    }
+    assert not [one for one in manifests if one["kind"] == "ClusterRole"]
+
+
+GIVEN: Final[dict[str, Any]] = {
+    "secrets": {
+        "mode": "existing",
+        "existing": {
+            "service": "yours",
+            "operatorRbac": "yours",
+            "operatorKeycloak": "yours",
+            "postgres": "yours",
+            "redis": "yours",
+            "keycloak": "yours",
+            "keycloakTls": "yours",
+        },
+    },
+    "migrations": {"mode": "none"},
+}
+"""All Secrets but one are somebody's own."""
+GUARDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "external without passwords": (
+        "redis.mode is external, so its password is yours",
+        {"redis": {"mode": "external", "external": {"host": "x"}}},
+    ),
+    "no Secret": (
+        "secrets.existing.migrations is needed",
+        {**GIVEN, "migrations": {"mode": "job"}},
+    ),
+    "no host of PostgreSQL": (
+        "postgres.external.host is needed",
+        {**GIVEN, "postgres": {"mode": "external"}},
+    ),
+    "no host of Redis": (
+        "redis.external.host is needed",
+        {**GIVEN, "redis": {"mode": "external"}},
+    ),
+    "no URL of Keycloak": (
+        "keycloak.external.url is needed",
+        {**GIVEN, "keycloak": {"mode": "external"}},
+    ),
+    "no database of Keycloak": (
+        "keycloak.database.host is needed",
+        {
+            **GIVEN,
+            "postgres": {"mode": "external", "external": {"host": "x"}},
+        },
+    ),
+    "an Ingress of somebody else's Keycloak": (
+        "keycloak.ingress is for the bundled Keycloak",
+        {
+            **GIVEN,
+            "keycloak": {
+                "mode": "external",
+                "external": {"url": "https://x"},
+                "ingress": {"enabled": True},
+            },
+        },
+    ),
+    "a realm that nobody makes": (
+        "keycloak.realm.create needs operators.keycloak.enabled",
+        {"operators": {"keycloak": {"enabled": False}}},
+    ),
+    "demo users without a realm": (
+        "keycloak.realm.demo needs keycloak.realm.create",
+        {"keycloak": {"realm": {"create": False, "demo": {"enabled": True}}}},
+    ),
+    "a certificate without a host": (
+        "ingress.host is needed",
+        {"ingress": {"enabled": True, "tlsSecret": "x"}},
+    ),
+    "a route without a gateway": (
+        "httpRoute.parentRefs is needed",
+        {"httpRoute": {"enabled": True}},
+    ),
+    "more at least than at most": (
+        "autoscaling.minReplicas is more than autoscaling.maxReplicas",
+        {"autoscaling": {"mode": "hpa", "minReplicas": 11}},
+    ),
+    "KEDA without Prometheus": (
+        "autoscaling.prometheusAddress is needed",
+        {"autoscaling": {"mode": "keda", "socketsPerPod": 1}},
+    ),
+    "a node port of a ClusterIP": (
+        "app.service.nodePort is for a Service of type NodePort",
+        {"app": {"service": {"nodePort": 30000}}},
+    ),
+    "a setting that the chart makes": (
+        "app.settings.DB_HOST is made by the chart",
+        {"app": {"settings": {"DB_HOST": "x"}}},
+    ),
+    "too little time to end": (
+        "app.terminationGracePeriodSeconds is 30, but",
+        {"app": {"terminationGracePeriodSeconds": 30}},
+    ),
+    "an upgrade without its passwords": (
+        "the Secret gatehouse-seed is gone",
+        {},
+    ),
+    "a word that is none": (
+        "postgres/mode",
+        {"postgres": {"mode": "extern"}},
+    ),
+    "a value that is misspelt": (
+        "replcas",
+        {"app": {"replcas": 3}},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GUARDS)
+def test_what_does_not_go_together_is_said(
+    case: str, renderer: Renderer
+) -> None:
+    """With the name of the value that is to be changed."""
+    message, values = GUARDS[case]
+    is_upgrade = case == "an upgrade without its passwords"
+    with pytest.raises(HelmError) as raised:
+        renderer.texts(values, is_upgrade=is_upgrade)
+    assert message in str(raised.value)
