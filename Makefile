@@ -104,11 +104,32 @@ soak-e2e: $(INSTALLED)  ## The same on Kubernetes: 100 kills, 10 minutes idle
 # CLUSTER names the script that starts one and prints its kubeconfig.
 CLUSTER ?= ../shared/kube/up
 
+# LOAD builds an image and loads it into that cluster; BASES makes the others.
+BASES ?= ../shared/kube/images
+LOAD ?= ../shared/kube/load --build
+
 .PHONY: e2e
-e2e: $(INSTALLED)  ## Run the tests that need Kubernetes (KUBECONFIG=…)
+e2e: $(INSTALLED) nginx  ## Run the tests that need Kubernetes (KUBECONFIG=…)
 	@export KUBECONFIG="$${KUBECONFIG:-$$($(CLUSTER))}" \
-	  PATH="$$HOME/.cache/testcluster/bin:$$PATH"; \
+	  PATH="$(CURDIR)/$(BIN):$$HOME/.cache/testcluster/bin:$$PATH"; \
+	$(load-images); \
 	exec $(BIN)/python -m pytest $(or $(ARGS),tests/e2e)
+
+# Where there is no LOAD, the cluster has the images already.
+define load-images
+if [ -x $(BASES) ]; then $(BASES) >/dev/null; fi; \
+if [ -x $(firstword $(LOAD)) ]; then \
+  for image in gatehouse:app gatehouse-operator:operator; do \
+    $(LOAD) docker/$${image#*:}.Dockerfile \
+      docker.io/library/$${image%:*}:$$(sed -n 's/^appVersion: "\(.*\)"/\1/p' \
+      $(CHART)/Chart.yaml) . >/dev/null; \
+  done; \
+fi
+endef
+
+.PHONY: nginx
+nginx: $(INSTALLED)  ## Fetch nginx, behind which the chart's tests come in
+	@$(call fetch-program,nginx,usr/sbin/nginx,nginx)
 
 .PHONY: test-migrations
 test-migrations: $(INSTALLED)  ## Try each migration up and down
@@ -116,7 +137,7 @@ test-migrations: $(INSTALLED)  ## Try each migration up and down
 
 .PHONY: promtool
 promtool: $(INSTALLED)  ## Fetch Prometheus' checker of metrics, for the tests
-	@$(fetch-promtool)
+	@$(call fetch-program,prometheus,usr/bin/promtool,promtool)
 
 ##@ Check
 
@@ -331,14 +352,15 @@ endef
 # Debian's package without what it would start: one file of it is wanted. A
 # list of packages that is old names files that are there no more, so a new
 # one is fetched first where that is allowed.
-define fetch-promtool
-if command -v promtool >/dev/null || [ -x $(BIN)/promtool ]; then exit 0; fi; \
+# Fetch a program out of Debian's package: the package, the path, the name.
+define fetch-program
+if command -v $(3) >/dev/null || [ -x $(BIN)/$(3) ]; then exit 0; fi; \
 folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; log=$$folder/log; \
 ( { [ "$$(id -u)" != 0 ] || timeout 120 apt-get -qq update; } && \
   cd "$$folder" && timeout 300 apt-get -qq download \
-    -o APT::Sandbox::User=root prometheus && \
-  dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xf - ./usr/bin/promtool \
+    -o APT::Sandbox::User=root $(1) && \
+  dpkg-deb --fsys-tarfile $(1)_*.deb | tar -xf - ./$(2) \
 ) >"$$log" 2>&1 || { \
-  echo "promtool: not fetched, $$(tail -n 1 "$$log")"; exit 0; }; \
-install -m 755 "$$folder/usr/bin/promtool" $(BIN)/promtool
+  echo "$(3): not fetched, $$(tail -n 1 "$$log")"; exit 0; }; \
+install -m 755 "$$folder/$(2)" $(BIN)/$(3)
 endef

@@ -16,6 +16,8 @@ _HEIGHT: Final = 8
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _OF: Final = 'namespace=~"$namespace", pod=~"$pod"'
 _RANGE: Final = "$__rate_interval"
+_OR_NONE: Final = " or vector(0)"
+"""Where there may never have been one."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,11 @@ SERVICE: Final = Dashboard(
             Panel(
                 "Unforeseen errors",
                 "Errors that the code did not foresee, in a second.",
-                {rate("app_errors_total", "error_type"): "{{error_type}}"},
+                {
+                    rate("app_errors_total", "error_type") + _OR_NONE: (
+                        "{{error_type}}"
+                    )
+                },
                 "cps",
                 "stat",
                 0.001,
@@ -356,9 +362,8 @@ SERVICE: Final = Dashboard(
                 "Statements that failed",
                 "In a second, by kind.",
                 {
-                    rate(
-                        "db_query_errors_total", "operation, error_type"
-                    ): "{{operation}} {{error_type}}"
+                    rate("db_query_errors_total", "operation, error_type")
+                    + _OR_NONE: "{{operation}} {{error_type}}"
                 },
                 "cps",
             ),

@@ -4,18 +4,16 @@ Prometheus' own checker says so where there is one (`make promtool`); a lint
 of ours, which knows the same mistakes, always does.
 """
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.fixtures.promtool import promtool
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 RESERVED = re.compile(r".*_(total|count|sum|bucket)")
@@ -104,12 +102,6 @@ def _wrong_with_buckets(family: Metric) -> Iterator[str]:
             ends[key] = sample.value
     if counts != ends:
         yield f"{family.name}: buckets do not end in the count"
-
-
-def promtool() -> str | None:
-    """Return where Prometheus' checker is, if it is anywhere."""
-    places = [os.environ["PATH"], str(Path(sys.executable).parent)]
-    return shutil.which("promtool", path=os.pathsep.join(places))
 
 
 def promtool_complaints(program: str, text: str) -> str:
