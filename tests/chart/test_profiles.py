@@ -16,6 +16,7 @@ from tests.chart.conftest import (
     profile,
 )
 from tests.chart.kubernetes import complaints
+from tests.docs.repository import ROOT
 
 LEAST: Final = 15
 """So many profiles there are at least."""
@@ -175,6 +176,36 @@ def test_an_operator_has_the_rules_of_its_code(
         "gatehouse-test",
     }
     assert not [one for one in manifests if one["kind"] == "ClusterRole"]
+
+
+def test_rights_are_written_down(renderer: Renderer) -> None:
+    """Each rule of each account is in docs/security.md, and no other."""
+    text = (ROOT / "docs" / "security.md").read_text("utf-8")
+    said: dict[str, set[str]] = {}
+    account = ""
+    for line in text.split("## Passwords")[0].splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 4 and "`" in line:
+            account = cells[0].strip("`") or account
+            said.setdefault(account, set()).add(f"{cells[1]}: {cells[2]}")
+    del said["gatehouse"]
+    manifests = renderer.manifests({"secrets": {"mode": "job"}})
+    assert said == {
+        one["metadata"]["name"]: set(map(in_words, one["rules"]))
+        for one in manifests
+        if one["kind"] == "Role" and "editor" not in one["metadata"]["name"]
+    }
+
+
+def in_words(rule: Manifest) -> str:
+    """A rule, as the documentation writes it."""
+    suffix = ".gatehouse.dev" if rule["resources"] == ["rolemaps"] else ""
+    names = [f"`{name}{suffix}`" for name in rule["resources"]]
+    what = ", ".join(names)
+    if "resourceNames" in rule:
+        named = ", ".join(f"`{name}`" for name in rule["resourceNames"])
+        what += f" named {named}"
+    return f"{what}: " + ", ".join(f"`{verb}`" for verb in rule["verbs"])
 
 
 GIVEN: Final[dict[str, Any]] = {

@@ -1,12 +1,14 @@
 """docker/ agrees with the settings, and holds no password."""
 
 import re
+import subprocess
 from typing import Any
 
 import yaml
 
 from app.settings import Settings
 from tests.docs.repository import ROOT
+from tests.fixtures.promtool import promtool
 
 DOCKER = ROOT / "docker"
 COMPOSE = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
@@ -58,5 +60,33 @@ def test_service_waits_for_servers_that_answer() -> None:
         "valkey": "service_healthy",
         "keycloak": "service_healthy",
     }
-    servers = ("postgres", "valkey", "keycloak")
+    servers = ("postgres", "valkey", "keycloak", "prometheus", "grafana")
     assert all("healthcheck" in SERVICES[name] for name in servers)
+
+
+def test_what_is_mounted_is_there() -> None:
+    """Every file and folder of this repository that a container is given."""
+    mounts = [
+        volume.split(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", ())
+        if volume.startswith(".")
+    ]
+    assert mounts
+    assert [one for one in mounts if not (DOCKER / one).exists()] == []
+
+
+def test_prometheus_reads_what_answers() -> None:
+    """Each target is a service, and the dashboards' labels are there."""
+    path = DOCKER / "prometheus" / "prometheus.yml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    jobs = [job["static_configs"][0] for job in config["scrape_configs"]]
+    hosts = {target.split(":")[0] for job in jobs for target in job["targets"]}
+    assert hosts == {"app", "keycloak"}
+    assert all(job["labels"].keys() == {"namespace", "pod"} for job in jobs)
+    program = promtool()
+    if program is not None:
+        checked = subprocess.run(
+            (program, "check", "config", str(path)), check=False
+        )
+        assert checked.returncode == 0

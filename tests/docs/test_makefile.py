@@ -19,7 +19,7 @@ TARGETS = {
     "ws-handlers", "routes",
     "permissions", "migrate", "migration", "rollback",
     "migration-history", "migration-current", "migration-stamp",
-    "soak", "soak-e2e", "images", "test-migrations",
+    "soak", "soak-e2e", "images", "nginx", "test-migrations",
     "requirements", "docs", "hooks", "clean",
     "help",
 }  # fmt: skip

@@ -397,7 +397,9 @@ async def test_every_panel_and_rule_finds_its_metrics(
         "rules": on,
         "dashboards": on,
     }
-    await asyncio.to_thread(release.upgrade, {"monitoring": monitoring})
+    limited = {"settings": {"WS_MESSAGE_RATE_LIMIT": 10}}
+    values = {"monitoring": monitoring, "app": limited}
+    await asyncio.to_thread(release.upgrade, values)
     over = asyncio.Event()
     load = asyncio.create_task(worked(release, over))
     left = expressions(release)
@@ -659,6 +661,7 @@ def a_server(
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
         },
+        "volumeMounts": [{"name": "run", "mountPath": "/var/run/postgresql"}],
     }
     if command is not None:
         container["command"] = command
@@ -674,6 +677,7 @@ def a_server(
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [container],
+            "volumes": [{"name": "run", "emptyDir": {}}],
         },
     }
     yield {
