@@ -122,7 +122,7 @@ if [ -x $(firstword $(LOAD)) ]; then \
   for image in gatehouse:app gatehouse-operator:operator; do \
     $(LOAD) docker/$${image#*:}.Dockerfile \
       docker.io/library/$${image%:*}:$$(sed -n 's/^appVersion: "\(.*\)"/\1/p' \
-      $(CHART)/Chart.yaml) . >/dev/null; \
+      $(CHART)/Chart.yaml) --format docker . >/dev/null; \
   done; \
 fi
 endef

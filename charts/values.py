@@ -96,7 +96,8 @@ def resources(cpu: str, memory: str, limit: str) -> Any:
         default_factory=lambda: {
             "requests": {"cpu": cpu, "memory": memory},
             "limits": {"memory": limit},
-        }
+        },
+        description="Requests and limits of the container.",
     )
 
 
@@ -480,6 +481,12 @@ class NetworkPolicy(Part):
     """Who may reach the service and Keycloak; everybody if empty."""
     metrics_from: Objects = empty(list)
     """Who may read metrics; everybody in the cluster if empty."""
+    api_server_ports: list[Port] = Field(
+        default_factory=lambda: [443, 6443, 8443]
+    )
+    """Where API servers listen, which operators may reach."""
+    extra_egress: Objects = empty(list)
+    """Where else the service's pods may go, as to a collector of traces."""
 
 
 class ServiceMonitors(Part):

@@ -398,12 +398,10 @@ SERVICE: Final = Dashboard(
                 "Redis' failures, and retries",
                 "Commands that failed, and what was tried again.",
                 {
-                    rate("redis_errors_total", "operation, error_type"): (
-                        "{{operation}} {{error_type}}"
-                    ),
-                    rate("stamina_retries_total", "callable"): (
-                        "again: {{callable}}"
-                    ),
+                    rate("redis_errors_total", "operation, error_type")
+                    + _OR_NONE: "{{operation}} {{error_type}}",
+                    rate("stamina_retries_total", "callable")
+                    + _OR_NONE: "again: {{callable}}",
                 },
                 "cps",
             ),

@@ -66,6 +66,8 @@ OBJECTS: Final[dict[str, list[Any]]] = {
     "parentRefs": [[], [{"name": "gateway"}]],
     "timeouts": [{}, {"request": "1s"}],
     "clientFrom": [[], [{"podSelector": {}}]],
+    "apiServerPorts": [[443], [6443, 16443]],
+    "extraEgress": [[], [{"ports": [{"port": 4317}]}]],
     "metricsFrom": [[], [{"namespaceSelector": {}}]],
 }
 

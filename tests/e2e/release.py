@@ -21,7 +21,7 @@ CHART: Final = ROOT / "charts" / "gatehouse"
 NAME: Final = "gatehouse"
 WAIT: Final = "6m"
 """The longest that a release may take until it is ready."""
-_TOKEN_SECONDS: Final = 120.0
+_TOKEN_SECONDS: Final = 240.0
 SETTINGS: Final = {
     "RATE_LIMIT_PER_MINUTE": 65_000,
     "RATE_LIMIT_BURST": 65_000,
@@ -101,6 +101,11 @@ class Release:
         """Where clients come in: the port of the node."""
         ports = self.kubectl.json("get", "service", NAME)["spec"]["ports"]
         return f"http://127.0.0.1:{ports[0]['nodePort']}"
+
+    def sign_in(self, user: str) -> None:
+        """Have a new token of a demo user."""
+        self._tokens.pop(user, None)
+        self.token(user)
 
     def token(self, user: str) -> str:
         """A token of a demo user, which is good for a while."""

@@ -19,11 +19,11 @@ def test_passwords_come_from_the_seed_and_their_name() -> None:
 def test_the_certificate_is_for_all_its_names(tmp_path: Path) -> None:
     """Python verifies it as strictly as it can, over a connection."""
     made = certificate(["keycloak.space.svc", "localhost"])
-    for name, text in made._asdict().items():
+    for name, text in made.items():
         (tmp_path / name).write_text(text)
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(tmp_path / "tls_crt", tmp_path / "tls_key")
-    client = ssl.create_default_context(cafile=str(tmp_path / "ca_crt"))
+    server.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    client = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
     client.verify_flags |= ssl.VERIFY_X509_STRICT
     for host in ("keycloak.space.svc", "localhost", "127.0.0.1"):
         assert "TLSv1.3" == shaken_hands(server, client, host)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import structlog
 from cryptography import x509
@@ -91,8 +91,7 @@ async def make_secrets(client: AsyncClient, wanted: ReleaseSecrets) -> None:
     for name, texts in wanted.secrets.items():
         data = {key: filled(text, seed) for key, text in texts.items()}
         await make(name, data, "Opaque")
-    made = certificate(wanted.tls.hosts)._asdict()
-    data = {key.replace("_", "."): text for key, text in made.items()}
+    data = certificate(wanted.tls.hosts)
     await make(wanted.tls.name, data, "kubernetes.io/tls")
 
 
@@ -110,19 +109,15 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Certificate(NamedTuple):
-    """A certificate, its key and who vouches for it, as PEM."""
-
-    tls_crt: str
-    tls_key: str
-    ca_crt: str
-
-
-def certificate(hosts: list[str]) -> Certificate:
+def certificate(hosts: list[str]) -> dict[str, str]:
     """Make a certificate, by an authority that makes no other.
 
     Args:
         hosts: Whom it is for; the first is its common name.
+
+    Returns:
+        The certificate, its key and who vouches for it, as a Secret of the
+        type `kubernetes.io/tls` has them.
     """
     authority_key = ec.generate_private_key(ec.SECP256R1())
     key = ec.generate_private_key(ec.SECP256R1())
@@ -146,15 +141,16 @@ def certificate(hosts: list[str]) -> Certificate:
             x509.SubjectAlternativeName([*names, local]), critical=False
         ).add_extension(_usage(is_authority=False), critical=True),
     )
-    return Certificate(
-        tls_crt=_pem(found),
-        tls_key=key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ).decode(),
-        ca_crt=_pem(authority),
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
     )
+    return {
+        "tls.crt": _pem(found),
+        "tls.key": private.decode(),
+        "ca.crt": _pem(authority),
+    }
 
 
 def _signed(
