@@ -58,6 +58,8 @@ def migrate(*, wait: Wait = False) -> None:
 def wait_for_schema() -> None:
     """Return when the database has every migration of this version."""
     asyncio.run(_wait_for_schema())
+    found = asyncio.run(current(_engine()))
+    typer.echo(f"The schema is at {found}, which is this version's")
 
 
 @cli.command()
