@@ -18,6 +18,7 @@ from tests.chart.conftest import (
 from tests.chart.kubernetes import complaints
 from tests.docs.repository import ROOT
 
+COMPONENT: Final = "app.kubernetes.io/component"
 LEAST: Final = 15
 """So many profiles there are at least."""
 SECRETS_OF: Final = {
@@ -324,3 +325,37 @@ def test_what_does_not_go_together_is_said(
     with pytest.raises(HelmError) as raised:
         renderer.texts(values, is_upgrade=is_upgrade)
     assert message in str(raised.value)
+
+
+def test_who_calls_whom_is_allowed_on_both_sides(renderer: Renderer) -> None:
+    """What may go out to a part of the release may come in there."""
+    values = {"networkPolicy": {"clientFrom": [{"ipBlock": {"cidr": "::/0"}}]}}
+    policies = {
+        one["spec"]["podSelector"]["matchLabels"][COMPONENT]: one["spec"]
+        for one in renderer.manifests(values)
+        if one["kind"] == "NetworkPolicy"
+    }
+    out = {
+        (component, peer["podSelector"]["matchLabels"][COMPONENT])
+        for component, spec in policies.items()
+        for rule in spec["egress"]
+        for peer in rule.get("to", ())
+    }
+    into = {
+        (peer["podSelector"]["matchLabels"][COMPONENT], component)
+        for component, spec in policies.items()
+        for rule in spec.get("ingress") or ()
+        for peer in rule.get("from", ())
+        if "podSelector" in peer
+    }
+    assert out == into
+    assert out >= {
+        ("app", "postgres"),
+        ("app", "redis"),
+        ("app", "keycloak"),
+        ("keycloak", "app"),
+        ("migrate", "postgres"),
+        ("operator-rbac", "redis"),
+        ("operator-keycloak", "keycloak"),
+        ("test", "app"),
+    }

@@ -53,7 +53,7 @@ KUBELETS: Final = (
     Path("/var/lib/testcluster/kubelet"),
 )
 """Where a kubelet of this machine may keep its pods."""
-MOUNTED_SECONDS: Final = 95.0
+MOUNTED_SECONDS: Final = 90.0
 """A kubelet looks at a pod's volumes every 60 to 90 seconds."""
 LOST_EDITS: Final = 40
 P99_MILLISECONDS: Final = 250
