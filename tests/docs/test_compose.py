@@ -4,7 +4,10 @@ import re
 import subprocess
 from typing import Any
 
+import pytest
 import yaml
+from compose_pydantic import ComposeSpecification
+from pydantic import ValidationError
 
 from app.settings import Settings
 from tests.docs.repository import ROOT
@@ -20,6 +23,17 @@ def documented() -> set[str]:
     """The variables that docker/.env.example names."""
     text = (DOCKER / ".env.example").read_text(encoding="utf-8")
     return set(re.findall(r"^(\w+)=", text, flags=re.MULTILINE))
+
+
+def test_it_is_what_compose_reads() -> None:
+    """By the specification; a field that it does not know is an error."""
+    document = yaml.safe_load(COMPOSE)
+    known = {k: v for k, v in document.items() if not k.startswith("x-")}
+    found = ComposeSpecification.model_validate(known)
+    assert set(SERVICES) == set(found.services or ())
+    known["services"]["app"]["resart"] = "always"
+    with pytest.raises(ValidationError):
+        ComposeSpecification.model_validate(known)
 
 
 def test_service_is_given_settings_that_exist() -> None:
