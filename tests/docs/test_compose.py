@@ -31,7 +31,7 @@ def test_it_is_what_compose_reads() -> None:
     known = {k: v for k, v in document.items() if not k.startswith("x-")}
     found = ComposeSpecification.model_validate(known)
     assert set(SERVICES) == set(found.services or ())
-    known["services"]["app"]["resart"] = "always"
+    known["services"]["app"]["unheard_of"] = "always"
     with pytest.raises(ValidationError):
         ComposeSpecification.model_validate(known)
 
