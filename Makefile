@@ -352,7 +352,7 @@ endef
 # Debian's package without what it would start: one file of it is wanted. A
 # list of packages that is old names files that are there no more, so a new
 # one is fetched first where that is allowed.
-# Fetch a program out of Debian's package: the package, the path, the name.
+# Arguments: the package, the file in it, the program's name.
 define fetch-program
 if command -v $(3) >/dev/null || [ -x $(BIN)/$(3) ]; then exit 0; fi; \
 folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; log=$$folder/log; \

@@ -27,8 +27,8 @@ Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[a-zA-Z]*$")]
 Text = Annotated[str, Field(max_length=2000)]
 Name = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]
 """A name in Kubernetes, or nothing."""
-Url = Annotated[str, Field(pattern=r"^(https?://[^/\s?#]+(:[0-9]+)?)?$")]
-"""An origin, or nothing."""
+Url = Annotated[str, Field(pattern=r"^(https?://[^/\s?#]+(/[^\s?#]*)?)?$")]
+"""Where a server is, perhaps below a path; or nothing."""
 Strings = dict[str, str]
 Objects = list[dict[str, Any]]
 Scalar = str | int | float | bool
@@ -441,7 +441,7 @@ class Keycloak(Pods):
     """`bundled`: one server of this release. `external`: yours."""
     image: Image = Image(repository="quay.io/keycloak/keycloak", tag="26.7.3")
     hostname: Url = ""
-    """Its public origin, such as https://login.example.com, which tokens
+    """Its public address, such as https://login.example.com, which tokens
     name as their issuer; the address within the cluster if empty."""
     realm: Realm = Realm()
     database: KeycloakDatabase = KeycloakDatabase()

@@ -359,3 +359,32 @@ def test_who_calls_whom_is_allowed_on_both_sides(renderer: Renderer) -> None:
         ("operator-keycloak", "keycloak"),
         ("test", "app"),
     }
+
+
+def test_keycloak_reaches_a_database_of_its_own(renderer: Renderer) -> None:
+    """At its port, which need not be that of the service's database."""
+    values = profile("external-postgres")
+    values["keycloak"]["database"]["port"] = 7777
+    (policy,) = (
+        one
+        for one in renderer.manifests(values)
+        if one["kind"] == "NetworkPolicy"
+        and one["metadata"]["name"] == "gatehouse-keycloak"
+    )
+    assert {"ports": [{"port": 7777}]} in policy["spec"]["egress"]
+
+
+def test_every_mount_has_its_volume(renderer: Renderer) -> None:
+    """Also those of a migration that runs in the service's pods."""
+    more = {
+        "extraVolumes": [{"name": "more", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    }
+    for mode in ("init", "job"):
+        values = {"migrations": {"mode": mode, **more}}
+        for name, pod in pods_of(renderer.manifests(values)):
+            volumes = {volume["name"] for volume in pod.get("volumes", ())}
+            claims = {"data"}
+            for container in containers_of(pod):
+                mounts = {m["name"] for m in container.get("volumeMounts", ())}
+                assert mounts <= volumes | claims, name

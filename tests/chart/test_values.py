@@ -29,7 +29,11 @@ GUARDED: Final = (
 SCHEMA: Final = words(CHART / "values.schema.json")
 SAMPLES: Final[dict[str, list[Any]]] = {
     "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$": ["", "x", "some-name"],
-    r"^(https?://[^/\s?#]+(:[0-9]+)?)?$": ["", "https://x.example:8443"],
+    r"^(https?://[^/\s?#]+(/[^\s?#]*)?)?$": [
+        "",
+        "https://x.example:8443",
+        "https://x.example/auth",
+    ],
     "^(sha256:[0-9a-f]{64})?$": ["", f"sha256:{'a1' * 32}"],
     r"^[0-9]+(\.[0-9]+)?[a-zA-Z]*$": ["1Gi", "500M"],
     "^[A-Za-z0-9_.-]+$": ["staff", "Some_Realm"],

@@ -139,8 +139,7 @@ def test_it_is_ready_from_nothing(release: Release, say: Say) -> None:
 def proxied(release: Release, tmp_path: Path) -> Iterator[str]:
     """The release behind nginx, as behind an ingress; gives its address."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        pytest.skip("no nginx")
+    assert program is not None, "no nginx (make nginx)"
     port = 20_000 + secrets.randbelow(10_000)
     config = tmp_path / "nginx.conf"
     config.write_text(
@@ -249,26 +248,38 @@ async def test_a_client_of_keycloak_is_made_and_kept(
         )
         assert httpx.codes.OK == status_of(f"{release.url}/authors", token)
         admin = release.administrator(keycloak)
-        path = f"/admin/realms/{NAME}/clients"
-        (robot,) = keycloak.get(
-            path, params={"clientId": "robot"}, headers=admin
-        ).json()
-        keycloak.put(
-            f"{path}/{robot['id']}",
-            json={**robot, "redirectUris": ["https://thief.example/*"]},
-            headers=admin,
-        ).raise_for_status()
+        spoil(keycloak, admin)
         began = time.monotonic()
 
         async def is_right() -> bool:
-            there = keycloak.get(f"{path}/{robot['id']}", headers=admin)
-            return bool(there.json()["redirectUris"] == [])
+            return bool(robot_of(keycloak, admin)["redirectUris"] == [])
 
         await until(is_right, DRIFT_SECONDS)
     say(f"drift put right after {since(began):.1f} s")
     described = kubectl("describe", "kc/robot")
     assert "DriftCorrected" in described
     assert "redirectUris" in described
+
+
+CLIENTS: Final = f"/admin/realms/{NAME}/clients"
+
+
+def robot_of(keycloak: httpx.Client, admin: dict[str, str]) -> dict[str, Any]:
+    """The client `robot`, as Keycloak has it."""
+    found = keycloak.get(
+        CLIENTS, params={"clientId": "robot"}, headers=admin
+    ).json()
+    return dict(found[0])
+
+
+def spoil(keycloak: httpx.Client, admin: dict[str, str]) -> None:
+    """Change what the operator keeps."""
+    robot = robot_of(keycloak, admin)
+    keycloak.put(
+        f"{CLIENTS}/{robot['id']}",
+        json={**robot, "redirectUris": ["https://thief.example/*"]},
+        headers=admin,
+    ).raise_for_status()
 
 
 async def database(release: Release, name: str) -> str:
@@ -464,20 +475,14 @@ async def worked(release: Release, over: asyncio.Event) -> None:
                 *("patch", "kc/robot", "--type=merge"),
                 f'--patch={{"spec": {{"roles": ["{secrets.token_hex(2)}"]}}}}',
             )
-            await asyncio.to_thread(spoil, release)
+            await asyncio.to_thread(make_drift, release)
             await asyncio.sleep(1)
 
 
-def spoil(release: Release) -> None:
-    """Change what the operator keeps."""
+def make_drift(release: Release) -> None:
+    """Have something to put right."""
     with release.keycloak() as keycloak:
-        admin = release.administrator(keycloak)
-        path = f"/admin/realms/{NAME}/clients"
-        (robot,) = keycloak.get(
-            path, params={"clientId": "robot"}, headers=admin
-        ).json()
-        changed = {**robot, "redirectUris": ["https://thief.example/*"]}
-        keycloak.put(f"{path}/{robot['id']}", json=changed, headers=admin)
+        spoil(keycloak, release.administrator(keycloak))
 
 
 def expressions(release: Release) -> list[str]:
