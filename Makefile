@@ -92,7 +92,7 @@ test: $(INSTALLED)  ## Run every test against real servers (ARGS="-k …")
 soak: $(INSTALLED)  ## Break everything at random (SECONDS=600 SEED=7)
 	@SOAK_SECONDS=$(or $(SECONDS),60) SOAK_SEED=$(SEED) \
 	  SOAK_SOCKETS=1000 $(BIN)/python -m pytest -qs tests/app/test_journal.py
-	@if [ -n "$$KUBECONFIG" ] || [ -x $(CLUSTER) ]; then \
+	@if [ -n "$${KUBECONFIG:-}" ] || [ -x $(CLUSTER) ]; then \
 	  exec $(MAKE) soak-e2e SECONDS=$(or $(SECONDS),600); \
 	else echo "no cluster: the operators' part (make soak-e2e) is left out"; fi
 
