@@ -1,6 +1,5 @@
 """What the API server would say against a manifest."""
 
-import json
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final
@@ -19,7 +18,8 @@ _OPERATORS: Final = {
     "gateway.networking.k8s.io/v1",
 }
 """Kinds of others; the first are tried on a real cluster."""
-_seen: dict[str, list[str]] = {}
+_seen: dict[int, tuple[dict[str, Any], list[str]]] = {}
+"""What was said of each object, which is kept so that its id is its own."""
 
 # It reads both again for each manifest, which takes longer than all else.
 utils.schema_contents = cache(utils.schema_contents)
@@ -28,10 +28,9 @@ utils.all_versions = cache(utils.all_versions)
 
 def complaints(manifest: dict[str, Any]) -> list[str]:
     """Return what is wrong with a manifest, each thing in a line."""
-    key = json.dumps(manifest, sort_keys=True)
-    if key not in _seen:
-        _seen[key] = list(_complaints(manifest))
-    return _seen[key]
+    if id(manifest) not in _seen:
+        _seen[id(manifest)] = manifest, list(_complaints(manifest))
+    return _seen[id(manifest)][1]
 
 
 def _complaints(manifest: dict[str, Any]) -> Iterator[str]:

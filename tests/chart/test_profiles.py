@@ -21,6 +21,8 @@ from tests.docs.repository import ROOT
 COMPONENT: Final = "app.kubernetes.io/component"
 LEAST: Final = 15
 """So many profiles there are at least."""
+RENDERED: Final[dict[str, list[Manifest]]] = {}
+"""What each profile renders: several tests look at it."""
 SECRETS_OF: Final = {
     "gatehouse": {"gatehouse-service-secret"},
     "gatehouse-migrate": {"gatehouse-migrations-secret"},
@@ -45,7 +47,10 @@ def manifests(
     request: pytest.FixtureRequest, renderer: Renderer
 ) -> list[Manifest]:
     """What a profile renders."""
-    return renderer.manifests(profile(request.param))
+    name = str(request.param)
+    if name not in RENDERED:
+        RENDERED[name] = renderer.manifests(profile(name))
+    return RENDERED[name]
 
 
 def test_kubernetes_knows_every_field(manifests: list[Manifest]) -> None:
