@@ -262,7 +262,7 @@ TAG ?= dev
 images:  ## Build both images, by docker or buildah (TAG=…, BUILDER=…)
 	@for name in app operator; do \
 	  tag=gatehouse$${name#app}; tag=$${tag/operator/-operator}:$(TAG); \
-	  $(BUILDER) --file docker/$$name.Dockerfile --tag $$tag . && \
+	  $(BUILDER) --file docker/$$name.Dockerfile --tag $$tag . || exit; \
 	  echo "$$tag"; done
 
 .PHONY: start

@@ -414,17 +414,23 @@ async def test_every_panel_and_rule_finds_its_metrics(
     limited = {"settings": {"WS_MESSAGE_RATE_LIMIT": 10}}
     values = {"monitoring": monitoring, "app": limited}
     await asyncio.to_thread(release.upgrade, values)
-    over = asyncio.Event()
-    load = asyncio.create_task(worked(release, over))
     left = expressions(release)
     count = len(left)
     deadline = time.monotonic() + SCRAPED_SECONDS
-    async with httpx.AsyncClient(base_url=PROMETHEUS) as prometheus:
+    over = asyncio.Event()
+    # On a busy machine its pod may be away from its Service for a while.
+    patient = httpx.AsyncHTTPTransport(retries=8)
+    async with (
+        httpx.AsyncClient(
+            base_url=PROMETHEUS, transport=patient, timeout=SECONDS
+        ) as prometheus,
+        asyncio.TaskGroup() as load,
+    ):
+        load.create_task(worked(release, over))
         while left and time.monotonic() < deadline:
             await asyncio.sleep(5)
             left = [one for one in left if not await data(prometheus, one)]
         over.set()
-        await load
         assert [] == left
         targets = await answer(prometheus, "/targets?state=active")
         rules = await answer(prometheus, "/rules")

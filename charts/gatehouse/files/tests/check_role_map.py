@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 
 import httpx
-from client import socket
+from client import received, socket
 
 _PERMISSIONS_CHANGED = 102
-_SECONDS = 30
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 namespace = (_ACCOUNT / "namespace").read_text()
@@ -39,9 +38,8 @@ with socket() as ws:
     began = time.monotonic()
     edit("ws ME\n")
     try:
-        pushed = json.loads(ws.recv(_SECONDS))
+        received(ws, pkg_id=_PERMISSIONS_CHANGED)
         spent = time.monotonic() - began
     finally:
         edit(None)
-    assert pushed["pkg_id"] == _PERMISSIONS_CHANGED, pushed
 print(f"role map: in force, and told, after {1000 * spent:.0f} ms")
