@@ -68,7 +68,7 @@ class Release:
         )
         if ran.returncode:
             described = self.kubectl("get", "pods,events")
-            raise AssertionError(f"{ran.stdout}{ran.stderr}\n{described}")
+            raise AssertionError(f"{described}\n{ran.stdout}{ran.stderr}")
         return ran.stdout
 
     def install(self) -> float:
