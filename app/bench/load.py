@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+from app.bench.ticks import tick
 from app.bench.wire import PING, PONG, PUSH, Script, frame, head_end
 from app.dev.config import LOOPBACK
 from app.settings import ConfigurationError
@@ -152,19 +153,12 @@ class Load:
     async def pace(self, rate: float, seconds: float) -> list[float]:
         """Ask so many questions a second, whether or not answers keep up.
 
-        Each is asked on a connection picked at random. The clock is kept by
-        a thread, because the event loop's only ticks once a millisecond.
+        Each is asked on a connection picked at random.
+
+        Raises:
+            OSError: There is no clock for it.
         """
-        loop = asyncio.get_running_loop()
-        started = time.perf_counter()
-
-        def tick() -> None:
-            for number in range(int(rate * seconds)):
-                due_at = started + number / rate
-                time.sleep(max(0, due_at - time.perf_counter()))
-                loop.call_soon_threadsafe(self._ask_when_idle, due_at)
-
-        await asyncio.to_thread(tick)
+        await tick(rate, int(rate * seconds), self._ask_when_idle)
         return await self._finished()
 
     async def ask_in_turn(self, count: int, at_once: int) -> list[float]:

@@ -153,7 +153,8 @@ class Measure:
         stage, count = self._runner.stage, self._runner.plan.connections
         if rate.server == "naive":
             return [rate.script(await stage.token())] * count
-        return [rate.script(token) for token in stage.crowd.tokens(count)]
+        tokens = enumerate(stage.crowd.tokens(count))
+        return [rate.script(token, number) for number, token in tokens]
 
 
 async def ask(load: Load) -> dict[str, Any]:

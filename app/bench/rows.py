@@ -1,12 +1,13 @@
 """The rows of the report: what is measured and what it should be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from app.api.ws.constants import PkgID
 from app.bench.package import BenchID
 from app.bench.wire import Script, http_script, socket_script
+from app.storage.pagination import encode_cursor
 
 Protocol = Literal["WS", "HTTP"]
 Messages = tuple[tuple[int, dict[str, Any]], ...]
@@ -50,7 +51,8 @@ class Row:
 class Rate:
     """A row that compares a server's rate with the echo's.
 
-    `asked` is a path of HTTP, or messages of the socket, sent in turn.
+    `asked` is a path of HTTP, or messages of the socket, sent in turn; `apart`
+    says what each connection asks, by its number, where that differs.
     """
 
     name: str
@@ -59,16 +61,27 @@ class Rate:
     must: float | None = None
     aim: float | None = None
     server: Literal["service", "naive"] = "service"
+    apart: Callable[[int], Messages] | None = None
 
-    def script(self, token: str) -> Script:
-        """Return what a connection of this user sends."""
+    def script(self, token: str, number: int = 0) -> Script:
+        """Return what a connection of this user sends.
+
+        Args:
+            token: The user's.
+            number: The connection's.
+        """
         if isinstance(self.asked, str):
             return http_script(self.asked, token)
-        return socket_script(token, self.asked)
+        asked = self.apart(number) if self.apart else self.asked
+        return socket_script(token, asked)
 
 
-def _read(limit: int) -> Messages:
-    return ((PkgID.GET_AUTHORS, {"limit": limit}),)
+def _read(limit: int, **more: str) -> Messages:
+    return ((PkgID.GET_AUTHORS, {"limit": limit, **more}),)
+
+
+def _read_behind(number: int) -> Messages:
+    return _read(1, after=encode_cursor(number + 1))
 
 
 _REPEAT: Messages = ((BenchID.REPEAT, {"text": "again"}),)
@@ -84,6 +97,12 @@ SOCKET_LIST = Rate("WS 20-row read", "WS", _read(20), must=0.14, aim=0.20)
 RATES = (
     CHAIN,
     ONE_ROW,
+    Rate(
+        "WS one-row read, each another row",
+        "WS",
+        _read(1),
+        apart=_read_behind,
+    ),
     SOCKET_LIST,
     Rate(
         "HTTP full chain, 20 rows",

@@ -15,6 +15,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -23,6 +24,7 @@ from app.exceptions import Unavailable
 from app.storage.engine_metrics import Observed
 from app.storage.errors import is_lost_connection, leaves_connection_usable
 from app.storage.reader import Reader, Record
+from app.storage.sharing import Sharing
 
 Connect: TypeAlias = Callable[[], Awaitable[Any]]
 """Opens a connection of asyncpg, which has no types."""
@@ -47,6 +49,7 @@ class Readers:
         self._size = size
         self._timeout_seconds = timeout_seconds
         self._idle: list[Reader] = []
+        self._sharing = Sharing()
         self._waiters: deque[tuple[float, _Waiter]] = deque()
         self._shedder: asyncio.TimerHandle | None = None
         self._closing = False
@@ -60,17 +63,14 @@ class Readers:
     async def fetch(self, sql: str, arguments: Sequence[Any]) -> list[Record]:
         """Return the rows of one statement that only reads.
 
+        They may be others' as well, and are not to be changed.
+
         Raises:
             Unavailable: The database cannot be reached, or every connection
                 was busy for too long.
         """
-        try:
-            return await self._fetch(sql, arguments)
-        except Exception as error:
-            if not is_lost_connection(error):
-                raise
-        self._let_go_of_idle()
-        return await self._fetch(sql, arguments)
+        asked = (sql, tuple(arguments))
+        return await self._sharing.share(asked, partial(self._read, *asked))
 
     async def close(self) -> None:
         """Close the connections, those in use when they are done."""
@@ -81,8 +81,22 @@ class Readers:
             with suppress(OSError, asyncpg.InterfaceError):
                 await reader.connection.close()
 
-    async def _fetch(self, sql: str, arguments: Sequence[Any]) -> list[Record]:
+    async def _read(
+        self, sql: str, arguments: Sequence[Any], send: Callable[[], None]
+    ) -> list[Record]:
+        try:
+            return await self._fetch(sql, arguments, send)
+        except Exception as error:
+            if not is_lost_connection(error):
+                raise
+        self._let_go_of_idle()
+        return await self._fetch(sql, arguments, send)
+
+    async def _fetch(
+        self, sql: str, arguments: Sequence[Any], send: Callable[[], None]
+    ) -> list[Record]:
         reader = await self._take()
+        send()
         try:
             with Observed(sql):
                 rows = await reader.fetch(sql, arguments)

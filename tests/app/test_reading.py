@@ -28,7 +28,7 @@ from app.storage.unit_of_work import UnitOfWork
 
 SLOW = Query.of(select(func.pg_sleep(30)))
 NAP = Query.of(select(func.pg_sleep(0.3)))
-BLINK = Query.of(select(func.pg_sleep(0.01)))
+BLINK = Query.of(text("SELECT CAST(:v AS bigint), pg_sleep(0.01)"))
 MYSELF = Query.of(select(func.pg_backend_pid()))
 SUICIDE = Query.of(select(func.pg_terminate_backend(func.pg_backend_pid())))
 KILL_SLEEPER = Query.of(
@@ -161,12 +161,20 @@ async def test_reads_wait_for_one_another(narrow: Database) -> None:
     done: list[int] = []
 
     async def sleep(number: int) -> None:
-        await read(narrow, BLINK)
+        await read(narrow, BLINK, v=number)
         done.append(number)
 
     await asyncio.gather(*(sleep(number) for number in range(5)))
     assert [0, 1, 2, 3, 4] == done
     assert narrow.connections == 1
+
+
+async def test_equal_reads_of_a_moment_are_one(database: Database) -> None:
+    """Many who ask for the same at once cost one statement."""
+    drawn = Query.of(select(func.random()))
+    at_once = await asyncio.gather(*(read(database, drawn) for _ in range(9)))
+    assert 1 == len(set(at_once))
+    assert await read(database, drawn) not in at_once
 
 
 async def test_read_that_waits_too_long_is_shed(
@@ -191,7 +199,7 @@ async def test_cancelled_wait_leaves_the_connection_to_the_next(
 ) -> None:
     """Who stops waiting just when it is his turn takes nothing with him."""
     busy, waiting = (
-        asyncio.create_task(read(narrow, BLINK)) for _ in range(2)
+        asyncio.create_task(read(narrow, BLINK, v=v)) for v in range(2)
     )
     busy.add_done_callback(lambda _: waiting.cancel())
     await asyncio.gather(busy, waiting, return_exceptions=True)

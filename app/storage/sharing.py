@@ -1,0 +1,71 @@
+"""Reads that ask for the same share one statement.
+
+After a push every client reads the same list, all at once. Who asks before
+the statement is sent gets its rows, too. Nobody shares what was sent before
+he asked, so each sees all that was written until then, as if he were alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from app.storage.reader import Record
+
+Asked: TypeAlias = tuple[str, Sequence[Any]]
+"""A statement and its arguments."""
+Read: TypeAlias = Callable[[Callable[[], None]], Awaitable[list[Record]]]
+"""Reads; it calls what it is given before it sends the statement."""
+_Sharer: TypeAlias = asyncio.Future[list[Record] | Exception | None]
+"""Gets the rows, or what went wrong; None if he is to ask anew."""
+
+
+class Sharing:
+    """Knows the reads that have not been sent, and who shares them."""
+
+    def __init__(self) -> None:
+        self._unsent: dict[Asked, list[_Sharer]] = {}
+
+    async def share(self, asked: Asked, read: Read) -> list[Record]:
+        """Return the rows of a read of our own, or of one like it.
+
+        They may be others' as well, and are not to be changed.
+
+        Args:
+            asked: What is equal for those who share.
+            read: Is used by the first of them.
+
+        Raises:
+            Exception: What the read raises, for everybody who shares it.
+        """
+        while (sharers := self._unsent.get(asked)) is not None:
+            sharer: _Sharer = asyncio.get_running_loop().create_future()
+            sharers.append(sharer)
+            outcome = await sharer
+            if isinstance(outcome, Exception):
+                raise outcome
+            if outcome is not None:
+                return outcome
+        return await self._read(asked, read)
+
+    async def _read(self, asked: Asked, read: Read) -> list[Record]:
+        sharers = self._unsent[asked] = []
+        outcome: list[Record] | Exception | None = None
+
+        def send() -> None:
+            if self._unsent.get(asked) is sharers:
+                del self._unsent[asked]
+
+        try:
+            await asyncio.sleep(
+                0
+            )  # until every message that is here has asked
+            outcome = rows = await read(send)
+        except Exception as error:
+            outcome = error
+            raise
+        finally:
+            send()
+            for sharer in sharers:
+                if not sharer.done():
+                    sharer.set_result(outcome)
+        return rows
