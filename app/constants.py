@@ -72,6 +72,11 @@ ADMISSION_MAX_CLIENTS: Final = 1_000_000
 """Where nothing else is a limit."""
 ADMISSION_MAX_REFUSED: Final = 16
 """Clients without room that are told so at a time; others are cut off."""
+ADMISSION_MAX_STRANGERS: Final = 1000
+"""Of one address, at a time: whoever has said nothing whole, or not who he is.
+
+A whole office may be one address, and comes back at once after a restart.
+"""
 ADMISSION_LAG_SECONDS: Final = 0.5
 """How late the event loop may be before no more sockets are opened."""
 ADMISSION_LAG_WEIGHT: Final = 0.3

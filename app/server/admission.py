@@ -13,6 +13,10 @@ process meanwhile. Two things run short:
   503: a socket that opens costs more than one that is open, and its client
   brings more work.
 
+Nobody need be short of anything for one address to be refused: it may only
+have so many connections that have not finished a head, and so many sockets
+that have not signed in.
+
 The management port is for those who look after the process, and is never
 shut.
 """
@@ -25,8 +29,9 @@ import structlog
 from app import constants as c
 from app.settings import Settings
 from app.utils.metrics import connections_shed_total
+from app.utils.strangers import Strangers
 
-FILES, CPU = "files", "cpu"
+FILES, CPU, STRANGERS = "files", "cpu", "strangers"
 
 logger = structlog.get_logger(__name__)
 
@@ -44,8 +49,12 @@ class Admission:
         self._lag = 0.0
         self._short_of: str | None = None
         self._shed = {
-            what: connections_shed_total.labels(what) for what in (FILES, CPU)
+            what: connections_shed_total.labels(what)
+            for what in (FILES, CPU, STRANGERS)
         }
+        self._strangers = Strangers(
+            c.ADMISSION_MAX_STRANGERS, settings.trusted_proxies
+        )
 
     def note_lag(self, seconds: float) -> None:
         """Take in how late the event loop was this time."""
@@ -58,6 +67,10 @@ class Admission:
         """Whether the event loop has been late for a while."""
         return self._lag > c.ADMISSION_LAG_SECONDS
 
+    def never_refuses(self, port: int | None) -> bool:
+        """Say whether this is the management port."""
+        return port is not None and port == self._management_port
+
     def surplus(self, connections: int, port: int | None) -> int:
         """Say by how many clients there are more than there may be.
 
@@ -65,11 +78,26 @@ class Admission:
             connections: How many there are, with the one in question.
             port: That which it came to.
         """
-        if port == self._management_port:
+        if self.never_refuses(port):
             return 0
         if self._short_of == FILES and connections < self._most:
             self._have_enough()
         return max(0, connections - self._most)
+
+    def take_stranger(self, address: str | None) -> bool:
+        """Let in somebody who has not said who he is; count him if refused.
+
+        Args:
+            address: Where he comes from.
+        """
+        is_in = self._strangers.enter(address)
+        if not is_in:
+            self._shed[STRANGERS].inc()
+        return is_in
+
+    def know_stranger(self, address: str | None) -> None:
+        """Note that somebody who was let in is none any more, or has left."""
+        self._strangers.leave(address)
 
     def shed(self, short_of: str) -> None:
         """Count a client who is refused; say so with the first of many."""

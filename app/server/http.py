@@ -53,6 +53,8 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         self._first_packet = 0
         self._unanswered = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._idle_since: float | None = None
+        self._is_stranger = False
         self._fault = HTTPStatus.BAD_REQUEST
         self._refusal: bytes | None = None
 
@@ -71,6 +73,7 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop to wait."""
         self._stop_deadline()
+        self._look_in_no_more()
         super().connection_lost(exc)
         self.cycle = None  # type: ignore[assignment]  # it refers to us
 
@@ -138,11 +141,46 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or with the refusal that waits."""
         self._unanswered -= 1
-        super().on_response_complete()
-        if self._deadline is not None or self._refusal is not None:
-            self._unset_keepalive_if_required()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._deadline is None and self._refusal is None:
+            self._be_idle()
         if self._refusal is not None and not self._unanswered:
             self._linger_with_refusal()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that has been idle for long enough."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None or self.transport.is_closing():
+            return
+        idle = self.loop.time() - self._idle_since
+        if idle < self.timeout_keep_alive:
+            self._look_in(self.timeout_keep_alive - idle)
+        else:
+            self.transport.close()
+
+    def _be_idle(self) -> None:
+        """Note since when; a timer for each request would cost too much."""
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_in(self.timeout_keep_alive)
+
+    def _look_in(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def _look_in_no_more(self) -> None:
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
 
     @property
     def is_busy(self) -> bool:
@@ -152,6 +190,7 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to the WebSocket protocol."""
         self._stop_deadline()
+        self._look_in_no_more()
         self.connections.discard(self)
         protocol = cast("type[WebSocketProtocol]", self.ws_protocol_class)(
             config=self.config,
@@ -241,19 +280,40 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
             return
         if self._unparsed > c.MAX_HEADER_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        elif self._deadline is None:
-            seconds = self.header_timeout_seconds
-            if self._phase is BODY:
-                seconds = self.body_timeout_seconds
-            self._deadline = self.loop.call_later(seconds, self._give_up)
+        elif self._deadline is not None:
+            return
+        elif self._phase is BODY:
+            self._give_time(self.body_timeout_seconds)
+        elif self._may_wait():
+            self._give_time(self.header_timeout_seconds)
+        else:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _give_time(self, seconds: float) -> None:
+        self._deadline = self.loop.call_later(seconds, self._give_up)
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        if self._is_stranger and self._admission is not None:
+            self._admission.know_stranger(self._peer)
+            self._is_stranger = False
+
+    def _may_wait(self) -> bool:
+        """Say whether the peer's address may have another unfinished head."""
+        admission, port = self._admission, self.server and self.server[1]
+        if admission is None or admission.never_refuses(port):
+            return True
+        self._is_stranger = admission.take_stranger(self._peer)
+        return self._is_stranger
+
+    @property
+    def _peer(self) -> str | None:
+        return self.client[0] if self.client else None
 
     def _give_up(self) -> None:
-        self._deadline = None
+        self._stop_deadline()
         if self._phase is IDLE:
             self.transport.close()
         elif self.flow.read_paused:  # the client waits for us

@@ -103,5 +103,11 @@ def _parse(text: str) -> Address | None:
     return address
 
 
+def is_trusted(peer: str | None, trusted: Sequence[Network]) -> bool:
+    """Say whether a peer is a proxy of ours."""
+    address, _ = _known(peer or "")
+    return address is not None and _is_trusted(address, trusted)
+
+
 def _is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
     return any(address in network for network in trusted)

@@ -122,7 +122,8 @@ ws_close_total = Counter(
 
 connections_shed_total = Counter(
     "connections_shed_total",
-    "Clients that were refused because the process is short of: files, cpu.",
+    "Clients that were refused: the process is short of files or cpu, or "
+    "their address has too many strangers.",
     ["short_of"],
 )
 

@@ -34,6 +34,13 @@ RECKLESS = f"""\
 from app import constants
 constants.ADMISSION_SPARE_FILES = -1_000_000
 {LIMITED}"""
+STRANGERS = 5
+WARY = f"""\
+from app import constants
+constants.ADMISSION_MAX_STRANGERS = {STRANGERS}
+import runpy
+runpy.run_module("app", run_name="__main__")
+"""
 SMALL = {
     "DB_POOL_SIZE": "5",
     "DB_READ_POOL_SIZE": "5",
@@ -54,10 +61,10 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def opened(
-    service: ServiceProcess, token: str, stack: AsyncExitStack
+    service: ServiceProcess, token: str | None, stack: AsyncExitStack
 ) -> ClientConnection | str:
     """Open a socket, or say how that was refused."""
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     connection = connect(
         service.ws_url, additional_headers=headers, proxy=None
     )
@@ -135,6 +142,45 @@ async def test_beyond_a_few_refused_clients_are_cut_off(
     assert Counter({b"HTTP/1.1 503": ADMISSION_MAX_REFUSED, b"": 5}) == (
         Counter(told)
     )
+
+
+async def test_one_address_has_only_so_many_unfinished_heads(
+    start_service: StartService, sign_in: SignIn, stack: AsyncExitStack
+) -> None:
+    """Nor sockets that do not sign in; what is signed in goes on."""
+    token = sign_in("reader")
+    signed_in = {"Authorization": f"Bearer {token}"}
+    shed = 'connections_shed_total{short_of="strangers"}'
+    async with (
+        start_service(runs(WARY)) as service,
+        httpx.AsyncClient(base_url=service.url, headers=signed_in) as client,
+    ):
+        await client.get("/me")
+        slow = [
+            await asyncio.open_connection("127.0.0.1", service.port)
+            for _ in range(STRANGERS)
+        ]
+        for _, writer in slow:
+            stack.callback(writer.close)
+            writer.write(b"GET /me HTTP/1.1\r\n")
+        assert b"HTTP/1.1 503" == await first_words(service, stack)
+        assert 1 == await metric(service, shed)
+        assert [200, 200] == await probes(service)
+        assert 200 == (await client.get("/me")).status_code
+        for _, writer in slow:
+            writer.write(b"Host: x\r\n\r\n")
+        for reader, _ in slow:
+            assert b" 401 " in await reader.readline()
+        sockets = [
+            await opened(service, None, stack) for _ in range(STRANGERS)
+        ]
+        refused = await opened(service, None, stack)
+        assert isinstance(refused, str)
+        assert refused.startswith("503 ")
+        (known, *_) = sockets
+        assert not isinstance(known, str)
+        await ask(known, PkgID.AUTHENTICATE, {"token": token})
+        assert not isinstance(await opened(service, None, stack), str)
 
 
 async def test_clients_without_a_descriptor_are_refused(

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -644,6 +645,19 @@ def test_line_ends_keep_no_connection(quick: Service) -> None:
         assert client.response()[0] == 200
         client.send(b"\r\n")
         assert client.rest() == b""
+
+
+def test_connection_is_kept_from_its_last_answer_on() -> None:
+    """However often it is used, it has its whole time anew."""
+    with serving(timeout_keep_alive=0.4) as service:
+        with service.connect() as client:
+            for _ in range(3):
+                client.send(GET)
+                assert client.response()[0] == 200
+                time.sleep(0.3)
+            began = time.monotonic()
+            assert client.rest() == b""
+        assert 0.05 < time.monotonic() - began < 0.3
 
 
 def test_trickled_body_is_408(quick: Service) -> None:

@@ -77,6 +77,7 @@ class PackageAuthWebSocketEndpoint(ABC):
         self._send = send
         self._newcomer: UserModel | None = None
         self._closed = False
+        self._is_stranger = False
         self._life: asyncio.Timeout | None = None
         self._farewell: str | None = None
         self._reading: asyncio.Task[Any] | None = None
@@ -181,6 +182,7 @@ class PackageAuthWebSocketEndpoint(ABC):
             if await self._shake_hands():
                 await self._live()
         finally:
+            self._introduce()
             self.container.sockets.remove(self)
             self._inbox.release()
 
@@ -204,6 +206,8 @@ class PackageAuthWebSocketEndpoint(ABC):
             token = await find_token(self.container, scope)
             if token is not None:
                 await self.sign_in(token)
+            else:
+                self._be_stranger()
             self._refuse_while_draining()
         except AppError as error:
             limited = isinstance(error, RateLimited)
@@ -222,6 +226,20 @@ class PackageAuthWebSocketEndpoint(ABC):
         scope.update(headers=[], subprotocols=[], query_string=b"")
         return True
 
+    def _be_stranger(self) -> None:
+        """Come in without a token, unless too many of this address have."""
+        admission = self.container.admission
+        self._is_stranger = admission.take_stranger(self.address)
+        if not self._is_stranger:
+            message = "Too many of your sockets have not signed in; come back"
+            raise Unavailable(message)
+
+    def _introduce(self) -> None:
+        """Be a stranger no more."""
+        if self._is_stranger:
+            self.container.admission.know_stranger(self.address)
+            self._is_stranger = False
+
     def _refuse_while_draining(self) -> None:
         if self.container.drain.draining:
             message = "This process is about to end; connect again"
@@ -236,6 +254,7 @@ class PackageAuthWebSocketEndpoint(ABC):
                     await self._first_message()
         except TimeoutError:
             await self.close(CloseCode.AUTH_TIMEOUT, "no token in time")
+        self._introduce()
         return self._newcomer
 
     async def _first_message(self) -> None:
