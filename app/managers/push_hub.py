@@ -62,6 +62,7 @@ class PushHub:
         self._map_changed = asyncio.Event()
         self._map_told = asyncio.Event()
         self._told = (0, 0)
+        self._turn = asyncio.Lock()
         rbac.watch(self._map_changed.set)
 
     def may_read(self, pkg_id: int, user: UserModel) -> bool:
@@ -74,15 +75,16 @@ class PushHub:
     async def deliver(self, epoch: str, numbered: Numbered) -> None:
         """Send the next push to every socket that is to get it."""
         push = make_push(epoch, numbered)
-        self.position = Position(epoch, push.seq)
-        self._history.add(push)
-        sent = 0
-        for sockets in self._chunks():
-            for socket in sockets:
-                if self._is_due(push, socket):
-                    socket.outlet.write(push.frame)
-                    sent += 1
-            await asyncio.sleep(0)
+        async with self._turn:
+            self.position = Position(epoch, push.seq)
+            self._history.add(push)
+            sent = 0
+            for sockets in self._chunks():
+                for socket in sockets:
+                    if self._is_due(push, socket):
+                        socket.outlet.write(push.frame)
+                        sent += 1
+                await asyncio.sleep(0)
         count_pushes(sent)
 
     def is_for(self, push: Push, socket: OpenSocket) -> bool:
@@ -159,15 +161,17 @@ class PushHub:
         return self._told
 
     async def _tell_all(self, pkg_id: PkgID, data: object) -> int:
-        frame = make_frame(pkg_id, data, self.position)
+        """Tell every socket, none of them before a push of that position."""
         sent = 0
-        for sockets in self._chunks():
-            for socket in sockets:
-                outlet = socket.outlet
-                if socket.user and pkg_id not in outlet.unsubscribed:
-                    outlet.write(frame)
-                    sent += 1
-            await asyncio.sleep(0)
+        async with self._turn:
+            frame = make_frame(pkg_id, data, self.position)
+            for sockets in self._chunks():
+                for socket in sockets:
+                    outlet = socket.outlet
+                    if socket.user and pkg_id not in outlet.unsubscribed:
+                        outlet.write(frame)
+                        sent += 1
+                await asyncio.sleep(0)
         count_pushes(sent)
         return sent
 

@@ -1,0 +1,102 @@
+"""The order in which one process tells many sockets."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from app.api.ws.constants import PkgID
+from app.constants import PUSH_CHUNK
+from app.managers.outlet import Outlet
+from app.managers.push_history import PushHistory
+from app.managers.push_hub import PushHub
+from app.managers.rbac_manager import Catalogue, RBACManager
+from app.managers.websocket_connection_manager import (
+    WebSocketConnectionManager,
+)
+from app.protocols import OpenSocket
+from app.schemas.permissions import PermissionMap
+from app.schemas.user import UserModel
+from app.storage.pubsub import Numbered
+from app.types import UserId, Username
+
+ADA = UserModel(
+    id=UserId("1"),
+    username=Username("ada"),
+    roles=frozenset({"reader"}),
+    expires_at=0,
+)
+CATALOGUE = Catalogue(ws={1: "GET_AUTHORS", 3: "CREATE_AUTHOR"}, http={})
+
+
+class Wire:
+    """Keeps what is written to it."""
+
+    unread_bytes = 0
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int]] = []
+
+    def write(self, frame: bytes) -> None:
+        """Keep number and position of a push."""
+        message = msgspec.json.decode(frame[frame.index(b"{") :])
+        self.told.append((message["pkg_id"], message["meta"]["seq"]))
+
+
+class Listener:
+    """A socket that only hears."""
+
+    user = ADA
+
+    def __init__(self) -> None:
+        self.wire = Wire()
+        wire: Any = self.wire
+        self.outlet = Outlet(wire, 1000, 1)
+
+
+class Shuffled(WebSocketConnectionManager):
+    """As a set is when it grows: each time in another order."""
+
+    def __iter__(self) -> Iterator[OpenSocket]:
+        found = list(super().__iter__())
+        random.shuffle(found)
+        return iter(found)
+
+
+def role_map(*permitted: str) -> PermissionMap:
+    """What a reader may do."""
+    lines = dict.fromkeys(permitted, "reader")
+    return PermissionMap.parse({"roles": ["reader"], "ws": lines, "http": {}})
+
+
+async def test_no_socket_is_told_of_a_position_before_its_push() -> None:
+    """Else who comes back from there misses the push, and is not told.
+
+    The role map changes while a push is on its way through many sockets.
+    """
+    rbac = RBACManager(CATALOGUE)
+    rbac.apply(role_map("GET_AUTHORS"), source="test")
+    stream: Any = None  # nobody reads it
+    sockets = Shuffled()
+    pushes: dict[IntEnum, IntEnum | None] = {
+        PkgID.AUTHORS_CHANGED: PkgID.GET_AUTHORS
+    }
+    hub = PushHub(pushes, rbac, sockets, PushHistory(stream))
+    listeners = [Listener() for _ in range(3 * PUSH_CHUNK)]
+    for listener in listeners:
+        added: Any = listener
+        sockets.add(added)
+    teller = asyncio.create_task(hub.tell_of_role_maps())
+    await asyncio.sleep(0)
+    body = b'{"pkg_id":%d,"data":{},"users":null}' % PkgID.AUTHORS_CHANGED
+    push = asyncio.create_task(hub.deliver("e", Numbered(7, body)))
+    await asyncio.sleep(0)
+    rbac.apply(role_map("GET_AUTHORS", "CREATE_AUTHOR"), source="test")
+    await push
+    await hub.told_of_map(1)
+    teller.cancel()
+    expected = [(PkgID.AUTHORS_CHANGED, 7), (PkgID.PERMISSIONS_CHANGED, 7)]
+    assert {tuple(expected)} == {tuple(one.wire.told) for one in listeners}
