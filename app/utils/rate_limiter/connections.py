@@ -50,12 +50,14 @@ class ConnectionLimiter:
         try:
             is_allowed = await self._ask(socket)
         except Unavailable:
-            pass
+            if not is_allowed:
+                self._forget(socket)
         except asyncio.CancelledError:
             self._forget(socket)
             raise
-        if not is_allowed:
-            self._forget(socket)
+        else:
+            if not is_allowed:  # nobody need be told: Redis has said so
+                self._drop(socket)
         return is_allowed
 
     async def remove_connection(
@@ -123,8 +125,11 @@ class ConnectionLimiter:
         return held
 
     def _forget(self, socket: Socket) -> None:
+        self._drop(socket)
+        self._gone[socket] = time.monotonic()
+
+    def _drop(self, socket: Socket) -> None:
         user_id, connection_id = socket
         self._open[user_id].discard(connection_id)
         if not self._open[user_id]:
             del self._open[user_id]
-        self._gone[socket] = time.monotonic()

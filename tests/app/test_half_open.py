@@ -1,0 +1,70 @@
+"""A client that is gone without a word does not keep what he had."""
+
+import asyncio
+from collections.abc import Callable
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from app.api.ws.constants import CloseCode, PkgID, RSPCode
+from app.server import uvicorn_options
+from tests.app.test_server import settings
+from tests.fixtures.processes import SERVE, StartService
+from tests.fixtures.proxy import Proxy
+from tests.fixtures.sockets import ask
+
+FOUND_SECONDS = 40
+SECONDS = 15
+IMPATIENT = """\
+import runpy
+from app import constants
+constants.WS_PING_INTERVAL_SECONDS = constants.WS_PING_TIMEOUT_SECONDS = 0.5
+runpy.run_module("app", run_name="__main__")
+"""
+
+
+def test_a_silent_client_is_found_in_time() -> None:
+    """As the contract has it."""
+    options = uvicorn_options(settings())
+    interval, timeout = options["ws_ping_interval"], options["ws_ping_timeout"]
+    assert 0 < interval + timeout <= FOUND_SECONDS
+
+
+async def test_a_dead_wire_frees_the_limit(
+    start_service: StartService, sign_in: Callable[[str], str]
+) -> None:
+    """He may open another socket as soon as the first is found."""
+    headers = {"Authorization": f"Bearer {sign_in('reader')}"}
+    command = ("-c", IMPATIENT, *SERVE[2:])
+    limit = {
+        "RATE_LIMIT_ENABLED": "true",
+        "WS_MAX_CONNECTIONS_PER_USER": "1",
+    }
+    async with start_service(command, **limit) as service:
+        wire = Proxy(service.url)
+        wire.start()
+        url = wire.via(service.ws_url)
+        gone = connect(
+            url, additional_headers=headers, proxy=None, ping_interval=None
+        )
+        async with gone as socket:
+            reply = await ask(socket, PkgID.ME)
+            assert RSPCode.OK == reply["status_code"]
+            wire.swallow()
+            codes = []
+            async with asyncio.timeout(SECONDS):
+                while RSPCode.OK not in codes:
+                    codes.append(await asked(service.ws_url, headers))
+            wire.stop()
+    assert {CloseCode.POLICY_VIOLATION, RSPCode.OK} == set(codes)
+
+
+async def asked(url: str, headers: dict[str, str]) -> int:
+    """The answer to a question, or the code of the socket's close."""
+    try:
+        async with connect(
+            url, additional_headers=headers, proxy=None
+        ) as socket:
+            return int((await ask(socket, PkgID.ME))["status_code"])
+    except ConnectionClosed as error:
+        return error.rcvd.code if error.rcvd else 0
