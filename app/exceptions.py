@@ -159,6 +159,16 @@ class Unavailable(AppError):
         super().__init__(detail, retry_after=RETRY_AFTER_SECONDS)
 
 
+class DatabaseAway(Unavailable):
+    """The connection to the database was lost, or there was none.
+
+    What was done there is undone, unless it was lost in the commit itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("The database is away")
+
+
 class DeadlineExceeded(Unavailable):
     """The request took longer than it may."""
 

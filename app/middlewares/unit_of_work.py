@@ -4,16 +4,20 @@ The route's answer is held back until it is remembered, audited and
 committed, so that no client is told of a write that then fails. An answer in
 parts is held back only where all of it must be remembered; else its first
 part ends the unit of work.
+
+A write with a key whose connection to the database is lost is tried once more:
+it is done once, however often it is tried.
 """
 
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.exceptions import DatabaseAway
 from app.managers.recorder import Recorder
 from app.middlewares.write_key import read_write_key
 from app.storage.audit import Action
-from app.storage.idempotency import Answer
+from app.storage.idempotency import Answer, WriteKey
 
 if TYPE_CHECKING:
     from app.lifespan import Container
@@ -43,12 +47,31 @@ class UnitOfWorkMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        action: Action | None = scope["state"].get("action")
+        if action is None or not action.writes:
+            await self._work(scope, receive, send, None)
+            return
+        write = await read_write_key(action, scope, receive)
+        if write is None:
+            await self._work(scope, receive, send, None)
+            return
+        resource = action.resource
+        try:
+            await self._work(scope, write.receive(receive), send, write.key)
+        except DatabaseAway:
+            if scope["state"]["answering"].status:
+                raise
+        else:
+            return
+        action.resource = resource
+        await self._work(scope, write.receive(receive), send, write.key)
+
+    async def _work(
+        self, scope: Scope, receive: Receive, send: Send, key: WriteKey | None
+    ) -> None:
         state = scope["state"]
         container: Container = state["container"]
         action: Action | None = state.get("action")
-        key = None
-        if action is not None and action.writes:
-            key, receive = await read_write_key(action, scope, receive)
         async with container.database.unit_of_work() as session:
             recorder = Recorder(session, action, key)
             first = await recorder.recall()

@@ -1,7 +1,7 @@
 """The `Idempotency-Key` of a request, and the digest of what it asks for."""
 
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.types import Message, Receive, Scope
 
@@ -13,10 +13,21 @@ from app.storage.idempotency import WriteKey
 _HEADER: Final = b"idempotency-key"
 
 
+class KeyedWrite(NamedTuple):
+    """A write that may be done again: its key, and its body."""
+
+    key: WriteKey
+    body: bytes
+
+    def receive(self, receive: Receive) -> Receive:
+        """Return from where the body can be read, as often as asked for."""
+        return _ReadBody(self.body, receive)
+
+
 async def read_write_key(
     action: Action, scope: Scope, receive: Receive
-) -> tuple[WriteKey | None, Receive]:
-    """Return the key of a write, and from where its body can be read.
+) -> KeyedWrite | None:
+    """Return the key of a write, and its body; None if it has no key.
 
     The body is read here, because a repetition is one only if its body is
     the first's. A write without a key is left alone.
@@ -27,13 +38,13 @@ async def read_write_key(
     """
     values = [v for name, v in scope["headers"] if name == _HEADER]
     if not values:
-        return None, receive
+        return None
     name = _parse(values)
     body = await _read(receive)
     target = f"{action.name} {scope['raw_path']} {scope['query_string']}"
     digest = sha256(target.encode() + b"\0" + body).digest()
     key = WriteKey(action.user.id, action.protocol, name, digest)
-    return key, _ReadBody(body, receive)
+    return KeyedWrite(key, body)
 
 
 def _parse(values: list[bytes]) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.exceptions import (
     AppError,
     Conflict,
+    DatabaseAway,
     DeadlineExceeded,
     InvalidInput,
     Unavailable,
@@ -23,7 +24,7 @@ Fact = Callable[[], AppError]
 
 
 def _away() -> AppError:
-    return Unavailable("The database is away")
+    return DatabaseAway()
 
 
 def _busy() -> AppError:

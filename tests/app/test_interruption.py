@@ -55,7 +55,8 @@ async def _interrupted(
     run = await _start(folder, test)
     async with asyncio.timeout(START_SECONDS):
         while not test.with_suffix(".busy").exists():
-            assert run.returncode is None
+            said = test.with_suffix(".said").read_text("utf-8")
+            assert run.returncode is None, said
             await asyncio.sleep(0.05)
     started = psutil.Process(run.pid).children(recursive=True)
     names = [" ".join(process.cmdline()) for process in started]
@@ -71,23 +72,24 @@ async def _interrupted(
 
 async def _start(folder: Path, test: Path) -> Process:
     """Run a test in a process of pytest-xdist's, with servers of its own."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", LAUNCH, "--rootdir", folder, test),
-        *("--asyncio-mode=auto", "--numprocesses=1"),
-        *(f"-p{name}" for name in PLUGINS),
-        env={
-            **os.environ,
-            "DEV_DATA_DIR": str(folder),
-            "KEYCLOAK_BASE_URL": NO_SERVER["KEYCLOAK_BASE_URL"],
-            "KEYCLOAK_CLIENT_ID": "gatehouse",
-            "KEYCLOAK_REALM": "gatehouse",
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        },
-        cwd=ROOT,
-        stdin=DEVNULL,
-        stdout=DEVNULL,
-        start_new_session=True,
-    )
+    with test.with_suffix(".said").open("wb") as said:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", LAUNCH, "--rootdir", folder, test),
+            *("--asyncio-mode=auto", "--numprocesses=1"),
+            *(f"-p{name}" for name in PLUGINS),
+            env={
+                **os.environ,
+                "DEV_DATA_DIR": str(folder),
+                "KEYCLOAK_BASE_URL": NO_SERVER["KEYCLOAK_BASE_URL"],
+                "KEYCLOAK_CLIENT_ID": "gatehouse",
+                "KEYCLOAK_REALM": "gatehouse",
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            },
+            cwd=ROOT,
+            stdin=DEVNULL,
+            stdout=said,
+            start_new_session=True,
+        )
 
 
 def _ctrl_c(run: Process) -> None:

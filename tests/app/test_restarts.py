@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
 
 import asyncpg
@@ -11,6 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.api.ws.constants import PkgID, RSPCode
+from tests.fixtures.audit import new_id, query
 from tests.fixtures.processes import (
     SERVE,
     StartService,
@@ -24,6 +26,9 @@ from tests.fixtures.sockets import ask, open_socket
 
 SignIn = Callable[[str], str]
 AWAY = RSPCode.UNAVAILABLE
+CREATED = """\
+SELECT resource FROM user_action WHERE outcome = 'success'
+AND action IN ('http POST /authors', 'ws CREATE_AUTHOR') ORDER BY resource"""
 SECONDS = 20
 BACK_SECONDS = 2
 
@@ -100,16 +105,17 @@ async def lose(database: asyncpg.Connection, waiting: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "read"), [(1, [200, RSPCode.OK]), (2, [503, AWAY])]
+    ("times", "expected"),
+    [(1, [200, RSPCode.OK, 201, RSPCode.OK]), (2, [503, AWAY, 503, AWAY])],
 )
 async def test_a_connection_is_lost(
     service: Service,
     servers: Servers,
     as_user: AsUser,
     times: int,
-    read: list[int],
+    expected: list[int],
 ) -> None:
-    """A read is tried once more; a write is for its client to repeat.
+    """Who may be repeated is tried once more; other writes fail at once.
 
     Two equal reads would be one statement.
     """
@@ -127,24 +133,31 @@ async def test_a_connection_is_lost(
         lock = database.transaction()
         await lock.start()
         await database.execute("LOCK TABLE author")
-        create = {"name": "by socket"}
-        reads = asyncio.gather(
-            client.get("/authors?limit=5"), ask(reader, PkgID.GET_AUTHORS)
+        create = partial(client.post, "/authors")
+        unkeyed = asyncio.create_task(create(json={"name": "without a key"}))
+        key = {"Idempotency-Key": new_id()}
+        answers = asyncio.gather(
+            client.get("/authors?limit=5"),
+            ask(reader, PkgID.GET_AUTHORS),
+            create(json={"name": "with a key"}, headers=key),
+            ask(writer, PkgID.CREATE_AUTHOR, {"name": "by socket"}),
         )
-        writes = asyncio.gather(
-            client.post("/authors", json={"name": "by HTTP"}),
-            ask(writer, PkgID.CREATE_AUTHOR, create),
-        )
-        await lose(database, 4)
-        write_answer, write_reply = await writes
+        await lose(database, 5)
+        assert 503 == (await unkeyed).status_code
         for _ in range(times - 1):
-            await lose(database, 2)
+            await lose(database, 4)
         await lock.rollback()
-        answer, reply = await reads
-    assert read == [answer.status_code, reply["status_code"]]
-    assert [503, AWAY] == [
-        write_answer.status_code,
-        write_reply["status_code"],
+        read, reply, answer, made = await answers
+        found = [
+            *(read.status_code, reply["status_code"]),
+            *(answer.status_code, made["status_code"]),
+        ]
+        assert expected == found
+        listed = (await client.get("/authors")).json()["data"]
+        names = sorted(author["name"] for author in listed)
+    assert (["by socket", "with a key"] if times == 1 else []) == names
+    assert sorted(str(author["id"]) for author in listed) == [
+        row["resource"] for row in await query(service, CREATED)
     ]
 
 

@@ -3,6 +3,8 @@
     decode -> limit -> find the handler -> permission -> schema -> unit of work
     -> handler -> commit -> reply; the audit row whatever happens
 
+A write whose connection is lost is tried once more, from the unit of work on.
+
 There is one way through and no step back. A handler therefore never opens a
 session, checks a permission or formats an error. Whatever is raised below
 becomes exactly one reply, here.
@@ -28,6 +30,7 @@ from app.api.ws.record import (
 )
 from app.exceptions import (
     AppError,
+    DatabaseAway,
     DeadlineExceeded,
     InvalidInput,
     PermissionDenied,
@@ -132,16 +135,28 @@ async def _handle(
     data = package.validate(bytes(request.data))
     if action is not None and package.identifies:
         action.resource = resource_of(data)
-    async with container.database.unit_of_work() as session:
-        answer = partial(
-            package.handler,
-            RequestModel(request.pkg_id, request.req_id, data),
-            Context(container, socket, user or ANONYMOUS, session),
-        )
+    resource = None if action is None else action.resource
+
+    async def act() -> ResponseModel:
+        async with container.database.unit_of_work() as session:
+            answer = partial(
+                package.handler,
+                RequestModel(request.pkg_id, request.req_id, data),
+                Context(container, socket, user or ANONYMOUS, session),
+            )
+            if action is None or not package.writes:
+                return await answer()
+            recorder = Recorder(session, action, write_key(action, request))
+            return await write_once(recorder, action, request, answer)
+
+    try:
+        return await act()
+    except DatabaseAway:
         if action is None or not package.writes:
-            return await answer()
-        recorder = Recorder(session, action, write_key(action, request))
-        return await write_once(recorder, action, request, answer)
+            raise
+    # A write has a key, and is done once however often it is tried.
+    action.resource = resource
+    return await act()
 
 
 def _find(container: "Container", pkg_id: int) -> Package:
