@@ -156,7 +156,7 @@ class Load:
         Each is asked on a connection picked at random.
 
         Raises:
-            OSError: There is no clock for it.
+            OSError: There is no timer for it.
         """
         await tick(rate, int(rate * seconds), self._ask_when_idle)
         return await self._finished()

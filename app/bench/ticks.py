@@ -35,10 +35,28 @@ async def tick(
         strike: Is given when the call was due, by `time.perf_counter`.
 
     Raises:
-        OSError: This is not Linux, or it gives no timer (`timerfd_create`).
+        OSError: Linux gives no timer (`timerfd_create`).
     """
     if sys.platform != "linux":
-        raise OSError("only Linux has timers that are exact enough")
+        await _tick_roughly(rate, count, strike)
+    elif count:
+        await _tick_exactly(rate, count, strike)
+
+
+async def _tick_roughly(
+    rate: float, count: int, strike: Callable[[float], None]
+) -> None:
+    """Do without the kernel's timer, which only Linux has."""
+    started = time.perf_counter()
+    for number in range(1, count + 1):
+        due_at = started + number / rate
+        await asyncio.sleep(max(0.0, due_at - time.perf_counter()))
+        strike(due_at)
+
+
+async def _tick_exactly(
+    rate: float, count: int, strike: Callable[[float], None]
+) -> None:
     loop = asyncio.get_running_loop()
     done = loop.create_future()
     struck = 0

@@ -28,7 +28,8 @@ class Sharing:
     async def share(self, asked: Asked, read: Read) -> list[Record]:
         """Return the rows of a read of our own, or of one like it.
 
-        They may be others' as well, and are not to be changed.
+        They may be others' as well, and are not to be changed. A read with
+        arguments that have no hash, such as a list, is nobody else's.
 
         Args:
             asked: What is equal for those who share.
@@ -37,6 +38,8 @@ class Sharing:
         Raises:
             Exception: What the read raises, for everybody who shares it.
         """
+        if not _has_hash(asked):
+            return await read(lambda: None)
         while (sharers := self._unsent.get(asked)) is not None:
             sharer: _Sharer = asyncio.get_running_loop().create_future()
             sharers.append(sharer)
@@ -69,3 +72,11 @@ class Sharing:
                 if not sharer.done():
                     sharer.set_result(outcome)
         return rows
+
+
+def _has_hash(asked: Asked) -> bool:
+    try:
+        hash(asked)
+    except TypeError:
+        return False
+    return True

@@ -95,6 +95,14 @@ async def test_other_arguments_are_another_read(server: Server) -> None:
     assert 3 == server.asked
 
 
+async def test_what_cannot_be_compared_is_read_alone(server: Server) -> None:
+    """A list of ids, for instance."""
+    sql, _ = ASKED
+    reads = await started(Sharing(), server.read, 2, (sql, ([1, 2],)))
+    await asyncio.gather(*reads)
+    assert 2 == server.asked
+
+
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("is_sent", [False, True])
 async def test_who_leaves_takes_no_rows_with_him(
