@@ -65,11 +65,10 @@ class Pod:
     @property
     def exceptions(self) -> list[str]:
         """Errors that its processes did not expect, with their traces."""
-        return [
-            str(json.loads(line)["exception"])
-            for line in self.lines
-            if '"exception":' in line
+        said = [
+            json.loads(line) for line in self.lines if '"exception":' in line
         ]
+        return [f"{one['event']}: {one['exception']}" for one in said]
 
     async def start(self) -> None:
         """Start a process, and send clients to it when it is ready.
