@@ -546,11 +546,11 @@ def test_an_upgrade_keeps_edits_passwords_and_volumes(
         release.upgrade({"app": {"docsEnabled": value}}, program)
         assert EDITED == role_map(release)["reader"]
         assert before == (passwords(release), volumes(release))
-    for program, value in (("helm", "false"), ("helm3", "true")):
+    for program, shown in (("helm", "false"), ("helm3", "true")):
         back = ("rollback", NAME, "--wait", "--timeout", "5m")
         release.helm(*back, program=program)
         found = release.kubectl.json("get", "configmap", f"{NAME}-settings")
-        assert value == found["data"]["DOCS_ENABLED"]
+        assert shown == found["data"]["DOCS_ENABLED"]
         assert EDITED == role_map(release)["reader"]
         assert before == (passwords(release), volumes(release))
     token = release.token("reader")
