@@ -159,10 +159,10 @@ class Unavailable(AppError):
         super().__init__(detail, retry_after=RETRY_AFTER_SECONDS)
 
 
-class DatabaseAway(Unavailable):
-    """The connection to the database was lost, or there was none.
+class ConnectionLost(Unavailable):
+    """The connection to the database was lost under a statement.
 
-    What was done there is undone, unless it was lost in the commit itself.
+    What was done on it is undone, unless that was the commit itself.
     """
 
     def __init__(self) -> None:

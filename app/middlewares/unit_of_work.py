@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.exceptions import DatabaseAway
+from app.exceptions import ConnectionLost
 from app.managers.recorder import Recorder
 from app.middlewares.write_key import read_write_key
 from app.storage.audit import Action
@@ -58,7 +58,7 @@ class UnitOfWorkMiddleware:
         resource = action.resource
         try:
             await self._work(scope, write.receive(receive), send, write.key)
-        except DatabaseAway:
+        except ConnectionLost:
             if scope["state"]["answering"].status:
                 raise
         else:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.exceptions import (
     AppError,
     Conflict,
-    DatabaseAway,
+    ConnectionLost,
     DeadlineExceeded,
     InvalidInput,
     Unavailable,
@@ -24,7 +24,7 @@ Fact = Callable[[], AppError]
 
 
 def _away() -> AppError:
-    return DatabaseAway()
+    return ConnectionLost()
 
 
 def _busy() -> AppError:

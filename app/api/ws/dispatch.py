@@ -30,7 +30,7 @@ from app.api.ws.record import (
 )
 from app.exceptions import (
     AppError,
-    DatabaseAway,
+    ConnectionLost,
     DeadlineExceeded,
     InvalidInput,
     PermissionDenied,
@@ -151,7 +151,7 @@ async def _handle(
 
     try:
         return await act()
-    except DatabaseAway:
+    except ConnectionLost:
         if action is None or not package.writes:
             raise
     # A write has a key, and is done once however often it is tried.
