@@ -101,13 +101,14 @@ class PushHub:
         if self.position is None or position.epoch != self.position.epoch:
             for socket in self._sockets:
                 socket.outlet.seen = 0
-        self.position = position
-        self._history.clear()
-        for sockets in self._chunks():
-            for socket in sockets:
-                if not socket.outlet.replaying:
-                    self.tell_of_loss(socket)
-            await asyncio.sleep(0)
+        async with self._turn:
+            self.position = position
+            self._history.clear()
+            for sockets in self._chunks():
+                for socket in sockets:
+                    if not socket.outlet.replaying:
+                        self.tell_of_loss(socket)
+                await asyncio.sleep(0)
 
     def tell_of_loss(self, socket: OpenSocket) -> None:
         """Tell a socket to read anew what pushes would have told it."""

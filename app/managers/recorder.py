@@ -7,15 +7,19 @@ All of it is one transaction. So there is no write without its row and no
 answer that a repetition would not get again, whenever a process dies.
 """
 
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from sqlalchemy import bindparam, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.exceptions import ConnectionLost
 from app.models.user_action import UserAction
 from app.storage.audit import STORED, Action, AuditRow, is_success
 from app.storage.idempotency import Answer, WriteKey, claim, remember
 from app.storage.writing import Statement
+
+T = TypeVar("T")
 
 _INSERT: Final = Statement(
     insert(UserAction)
@@ -79,3 +83,24 @@ class Recorder:
         await self._session.commit()
         action.settled = True
         STORED[row.outcome,].inc()
+
+
+async def tried_again(action: Action, work: Callable[[], Awaitable[T]]) -> T:
+    """Do a write that has a key; once more if its connection is lost.
+
+    It is done once, however often it is tried, also if the connection was
+    lost in its commit.
+
+    Args:
+        action: The write, which keeps nothing of the first attempt.
+        work: Does it, in a unit of work of its own.
+
+    Raises:
+        ConnectionLost: The second one was lost as well.
+    """
+    resource = action.resource
+    try:
+        return await work()
+    except ConnectionLost:
+        action.resource = resource
+    return await work()

@@ -4,18 +4,15 @@ The route's answer is held back until it is remembered, audited and
 committed, so that no client is told of a write that then fails. An answer in
 parts is held back only where all of it must be remembered; else its first
 part ends the unit of work.
-
-A write with a key whose connection to the database is lost is tried once more:
-it is done once, however often it is tried.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.exceptions import ConnectionLost
-from app.managers.recorder import Recorder
-from app.middlewares.write_key import read_write_key
+from app.managers.recorder import Recorder, tried_again
+from app.middlewares.write_key import KeyedWrite, read_write_key
 from app.storage.audit import Action
 from app.storage.idempotency import Answer, WriteKey
 
@@ -48,23 +45,14 @@ class UnitOfWorkMiddleware:
             await self.app(scope, receive, send)
             return
         action: Action | None = scope["state"].get("action")
-        if action is None or not action.writes:
+        write: KeyedWrite | None = None
+        if action is not None and action.writes:
+            write = await read_write_key(action, scope, receive)
+        if action is None or write is None:
             await self._work(scope, receive, send, None)
             return
-        write = await read_write_key(action, scope, receive)
-        if write is None:
-            await self._work(scope, receive, send, None)
-            return
-        resource = action.resource
-        try:
-            await self._work(scope, write.receive(receive), send, write.key)
-        except ConnectionLost:
-            if scope["state"]["answering"].status:
-                raise
-        else:
-            return
-        action.resource = resource
-        await self._work(scope, write.receive(receive), send, write.key)
+        key, body = write.key, partial(write.receive, receive)
+        await tried_again(action, lambda: self._work(scope, body(), send, key))
 
     async def _work(
         self, scope: Scope, receive: Receive, send: Send, key: WriteKey | None

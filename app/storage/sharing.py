@@ -38,9 +38,11 @@ class Sharing:
         Raises:
             Exception: What the read raises, for everybody who shares it.
         """
-        if not _has_hash(asked):
+        try:
+            sharers = self._unsent.get(asked)
+        except TypeError:  # it has no hash
             return await read(lambda: None)
-        while (sharers := self._unsent.get(asked)) is not None:
+        while sharers is not None:
             sharer: _Sharer = asyncio.get_running_loop().create_future()
             sharers.append(sharer)
             outcome = await sharer
@@ -48,6 +50,7 @@ class Sharing:
                 raise outcome
             if outcome is not None:
                 return outcome
+            sharers = self._unsent.get(asked)
         return await self._read(asked, read)
 
     async def _read(self, asked: Asked, read: Read) -> list[Record]:
@@ -59,9 +62,7 @@ class Sharing:
                 del self._unsent[asked]
 
         try:
-            await asyncio.sleep(
-                0
-            )  # until every message that is here has asked
+            await asyncio.sleep(0)  # until all of this turn have asked
             outcome = rows = await read(send)
         except Exception as error:
             outcome = error
@@ -72,11 +73,3 @@ class Sharing:
                 if not sharer.done():
                     sharer.set_result(outcome)
         return rows
-
-
-def _has_hash(asked: Asked) -> bool:
-    try:
-        hash(asked)
-    except TypeError:
-        return False
-    return True

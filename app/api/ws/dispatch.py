@@ -30,14 +30,13 @@ from app.api.ws.record import (
 )
 from app.exceptions import (
     AppError,
-    ConnectionLost,
     DeadlineExceeded,
     InvalidInput,
     PermissionDenied,
     RateLimited,
     Unauthenticated,
 )
-from app.managers.recorder import Recorder
+from app.managers.recorder import Recorder, tried_again
 from app.routing import Context, Package, Socket
 from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.user import ANONYMOUS, UserModel
@@ -135,7 +134,6 @@ async def _handle(
     data = package.validate(bytes(request.data))
     if action is not None and package.identifies:
         action.resource = resource_of(data)
-    resource = None if action is None else action.resource
 
     async def act() -> ResponseModel:
         async with container.database.unit_of_work() as session:
@@ -149,14 +147,9 @@ async def _handle(
             recorder = Recorder(session, action, write_key(action, request))
             return await write_once(recorder, action, request, answer)
 
-    try:
+    if action is None or not package.writes:
         return await act()
-    except ConnectionLost:
-        if action is None or not package.writes:
-            raise
-    # A write has a key, and is done once however often it is tried.
-    action.resource = resource
-    return await act()
+    return await tried_again(action, act)
 
 
 def _find(container: "Container", pkg_id: int) -> Package:

@@ -49,8 +49,8 @@ def received(ws: ClientConnection, **wanted: object) -> dict[str, Any]:
 def _signed_in() -> dict[str, str]:
     """Sign in at Keycloak as the client that was made for the tests.
 
-    The operator makes that client as the tests begin, and gives it its roles
-    one call later: a token of that moment may do nothing yet.
+    It is made as the tests begin, so Keycloak may be busy with it, and what
+    there is may be left of the tests before: its roles tell that it is done.
     """
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while True:
