@@ -132,8 +132,18 @@ class ExistingSecrets(Part):
     """`bootstrap-client-id` and `bootstrap-client-secret`, or
     `client-secret` of an account that you have made."""
     postgres: Name = ""
-    """`postgres-password`, `owner-password`, `service-password` and
-    `keycloak-password`, for the bundled server."""
+    """`postgres-password`, `owner-password`, `service-password`,
+    `keycloak-password` and `monitor-password`, for the bundled server."""
+    postgres_service: Name = ""
+    """`username`, which is `gatehouse`, and `password`, the service's
+    `db-password`: CloudNativePG gives it to the service's user."""
+    postgres_keycloak: Name = ""
+    """`username`, which is `keycloak`, and `password`, Keycloak's
+    `db-password`: CloudNativePG gives it to Keycloak's user."""
+    postgres_exporter: Name = ""
+    """`password` of PostgreSQL's user `monitor`, for its exporter."""
+    redis_exporter: Name = ""
+    """`password` of Redis' user `monitor`, for its exporter."""
     redis: Name = ""
     """`users.acl` and `probe-password`, for the bundled server."""
     keycloak: Name = ""
@@ -302,6 +312,15 @@ class Ca(Part):
     """Its key."""
 
 
+class Exporter(Pods):
+    """What tells Prometheus about a bundled server."""
+
+    enabled: bool = False
+    """Whether it runs."""
+    image: Image
+    resources: dict[str, Any] = resources("10m", "32Mi", "128Mi")
+
+
 class ExternalPostgres(Part):
     """A PostgreSQL of yours."""
 
@@ -324,15 +343,34 @@ class ExternalPostgres(Part):
     ca: Ca = Ca()
 
 
+class OperatedPostgres(Part):
+    """A `Cluster` that CloudNativePG runs."""
+
+    instances: Count = 3
+    """How many servers. A commit waits for a second one, so that nothing is
+    lost with the first; of two, writes wait while one is away."""
+    spec: dict[str, Any] = empty(dict)
+    """More of the Cluster's spec, such as `imageName`, `backup` and
+    `bootstrap`; it wins over what the chart says."""
+
+
 class Postgres(Pods):
     """PostgreSQL."""
 
-    mode: Literal["bundled", "external"] = "bundled"
+    mode: Literal["bundled", "external", "operator"] = "bundled"
     """`bundled`: one server of this release, for evaluation and small
-    installations. `external`: yours."""
+    installations. `external`: yours. `operator`: a cluster of this release,
+    which CloudNativePG runs."""
     image: Image = Image(repository="docker.io/library/postgres", tag="18")
     storage: Storage = Storage()
     external: ExternalPostgres = ExternalPostgres()
+    operator: OperatedPostgres = OperatedPostgres()
+    metrics: Exporter = Exporter(
+        image=Image(
+            repository="quay.io/prometheuscommunity/postgres-exporter",
+            tag="v0.19.1",
+        )
+    )
     resources: dict[str, Any] = resources("100m", "256Mi", "1Gi")
 
 
@@ -364,6 +402,11 @@ class Redis(Pods):
     image: Image = Image(repository="docker.io/valkey/valkey", tag="9")
     storage: Storage = Storage(size="2Gi")
     external: ExternalRedis = ExternalRedis()
+    metrics: Exporter = Exporter(
+        image=Image(
+            repository="docker.io/oliver006/redis_exporter", tag="v1.82.0"
+        )
+    )
     resources: dict[str, Any] = resources("50m", "64Mi", "512Mi")
 
 

@@ -31,6 +31,8 @@ SECRETS_OF: Final = {
     "gatehouse-postgres": {"gatehouse-postgres-secret"},
     "gatehouse-redis": {"gatehouse-redis-secret"},
     "gatehouse-keycloak": {"gatehouse-keycloak-secret"},
+    "gatehouse-postgres-exporter": {"gatehouse-postgres-exporter-secret"},
+    "gatehouse-redis-exporter": {"gatehouse-redis-exporter-secret"},
     "gatehouse-test-http": {"gatehouse-test-client"},
     "gatehouse-test-socket": {"gatehouse-test-client"},
     "gatehouse-test-role-map": {"gatehouse-test-client"},
@@ -139,7 +141,7 @@ def masked(manifests: list[Manifest]) -> list[Manifest]:
 
 def test_passwords_are_where_they_are_needed(renderer: Renderer) -> None:
     """Each pod is told of one Secret, its own."""
-    for name, pod in pods_of(renderer.manifests({})):
+    for name, pod in pods_of(renderer.manifests(profile("exporters"))):
         told = set()
         for container in containers_of(pod):
             for variable in container.get("env", ()):
@@ -258,6 +260,21 @@ GUARDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
             "postgres": {"mode": "external", "external": {"host": "x"}},
         },
     ),
+    "a volume that CloudNativePG does not take": (
+        "postgres.extraVolumes is for the bundled PostgreSQL",
+        {"postgres": {"mode": "operator", "extraVolumes": [{"name": "x"}]}},
+    ),
+    "an exporter of somebody else's server": (
+        "redis.metrics is for the bundled server: redis.mode is external",
+        {
+            **GIVEN,
+            "redis": {
+                "mode": "external",
+                "external": {"host": "x"},
+                "metrics": {"enabled": True},
+            },
+        },
+    ),
     "an Ingress of somebody else's Keycloak": (
         "keycloak.ingress is for the bundled Keycloak",
         {
@@ -332,28 +349,36 @@ def test_what_does_not_go_together_is_said(
     assert message in str(raised.value)
 
 
-def test_who_calls_whom_is_allowed_on_both_sides(renderer: Renderer) -> None:
+@pytest.mark.parametrize("name", ["exporters", "postgres-operator"])
+def test_who_calls_whom_is_allowed_on_both_sides(
+    name: str, renderer: Renderer
+) -> None:
     """What may go out to a part of the release may come in there."""
-    values = {"networkPolicy": {"clientFrom": [{"ipBlock": {"cidr": "::/0"}}]}}
+    anybody = {"clientFrom": [{"ipBlock": {"cidr": "::/0"}}]}
+    values = {"networkPolicy": anybody, **profile(name)}
     policies = {
-        one["spec"]["podSelector"]["matchLabels"][COMPONENT]: one["spec"]
+        part(one["spec"]): one["spec"]
         for one in renderer.manifests(values)
         if one["kind"] == "NetworkPolicy"
     }
     out = {
-        (component, peer["podSelector"]["matchLabels"][COMPONENT])
+        (component, part(peer))
         for component, spec in policies.items()
-        for rule in spec["egress"]
+        for rule in spec.get("egress") or ()
         for peer in rule.get("to", ())
     }
     into = {
-        (peer["podSelector"]["matchLabels"][COMPONENT], component)
+        (part(peer), component)
         for component, spec in policies.items()
         for rule in spec.get("ingress") or ()
         for peer in rule.get("from", ())
         if "podSelector" in peer
     }
-    assert out == into
+    # Servers of one cluster talk to each other.
+    assert out == into - {("postgres", "postgres")}
+    if name == "exporters":
+        assert ("redis-exporter", "redis") in out
+        assert ("postgres-exporter", "postgres") in out
     assert out >= {
         ("app", "postgres"),
         ("app", "redis"),
@@ -364,6 +389,45 @@ def test_who_calls_whom_is_allowed_on_both_sides(renderer: Renderer) -> None:
         ("operator-keycloak", "keycloak"),
         ("test", "app"),
     }
+
+
+def part(selecting: Manifest) -> str:
+    """Which part of the release a selector of pods means."""
+    labels = selecting["podSelector"]["matchLabels"]
+    if labels == {"cnpg.io/cluster": "gatehouse-postgres"}:
+        return "postgres"
+    return str(labels[COMPONENT])
+
+
+def test_cloudnative_pg_is_told_what_it_is_given(renderer: Renderer) -> None:
+    """What somebody says of the Cluster wins; an empty list is not said."""
+    values = profile("postgres-operator")
+    cluster = the_cluster(renderer.manifests(values))
+    assert "affinity" not in cluster
+    assert "initdb" in cluster["bootstrap"]
+    assert "30d" == cluster["backup"]["retentionPolicy"]
+    values["postgres"]["operator"]["spec"] = {
+        "bootstrap": {"recovery": {"source": "old"}},
+        "postgresql": {"synchronous": {"dataDurability": "preferred"}},
+    }
+    values["postgres"]["affinity"] = {"podAffinity": {"x": 1}}
+    cluster = the_cluster(renderer.manifests(values))
+    assert {"recovery": {"source": "old"}} == cluster["bootstrap"]
+    assert {"method": "any", "number": 1, "dataDurability": "preferred"} == (
+        cluster["postgresql"]["synchronous"]
+    )
+    assert {"additionalPodAffinity": {"x": 1}} == cluster["affinity"]
+
+
+def the_cluster(manifests: list[Manifest]) -> Manifest:
+    """The spec of the one Cluster of CloudNativePG."""
+    (cluster,) = (one for one in manifests if one["kind"] == "Cluster")
+    assert (
+        "keep"
+        == (cluster["metadata"]["annotations"]["helm.sh/resource-policy"])
+    )
+    spec: Manifest = cluster["spec"]
+    return spec
 
 
 def test_keycloak_reaches_a_database_of_its_own(renderer: Renderer) -> None:

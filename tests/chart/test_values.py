@@ -62,6 +62,7 @@ OBJECTS: Final[dict[str, list[Any]]] = {
     ],
     "extraEnv": [[], [{"name": "X", "value": "y: z"}]],
     "extraVolumes": [[], [{"name": "extra", "emptyDir": {}}]],
+    "spec": [{}, {"imageName": "x", "storage": {"size": "2Gi"}}],
     "extraVolumeMounts": [[], [{"name": "extra", "mountPath": "/extra"}]],
     "settings": [
         {},
@@ -231,7 +232,8 @@ def contexts() -> dict[str, Values]:
         for name in (
             *("default", "external", "monitoring", "ingress", "hpa", "keda"),
             *("http-route", "demo", "existing-bundled", "external-postgres"),
-            *("no-operators", "scheduled"),
+            *("no-operators", "scheduled", "exporters", "postgres-operator"),
+            "existing-operator",
         )
     }
     make_fit(found.setdefault("all given", {}))

@@ -42,12 +42,15 @@ pytestmark = pytest.mark.timeout(900)
 MONITORING: Final = Path(
     os.environ.get("MONITORING", ROOT.parent / "shared/kube/monitoring/up")
 )
+OTHERS: Final = ROOT / "tests" / "e2e" / "others"
 PROMETHEUS: Final = "http://127.0.0.1:30090/api/v1"
 EDITED: Final = "ws GET_AUTHORS\nws ME\nhttp GET /me\n"
 SECONDS: Final = 30.0
 DRIFT_SECONDS: Final = 30.0
 SCRAPED_SECONDS: Final = 150.0
 IN_FORCE_SECONDS: Final = 2.0
+EXPORTED: Final = ("pg_up", "redis_up")
+"""What the exporters of the bundled servers say that they reach."""
 
 
 @pytest.fixture(scope="module")
@@ -396,6 +399,7 @@ def monitored(release: Release) -> None:
     """A Prometheus in the cluster that takes up what the chart gives it."""
     if MONITORING.exists():
         subprocess.run((str(MONITORING),), check=True, capture_output=True)
+        subprocess.run((str(OTHERS), "exporters"), check=True)
     elif "servicemonitors" not in release.kubectl("api-resources"):
         pytest.skip("no Prometheus Operator in the cluster")
 
@@ -412,9 +416,16 @@ async def test_every_panel_and_rule_finds_its_metrics(
         "dashboards": on,
     }
     limited = {"settings": {"WS_MESSAGE_RATE_LIMIT": 10}}
-    values = {"monitoring": monitoring, "app": limited}
+    values = {
+        "monitoring": monitoring,
+        "app": limited,
+        "postgres": {"metrics": on},
+        "redis": {"metrics": on},
+    }
     await asyncio.to_thread(release.upgrade, values)
+    namespace = release.kubectl.namespace
     left = expressions(release)
+    left += [f'{up}{{namespace="{namespace}"}} == 1' for up in EXPORTED]
     count = len(left)
     deadline = time.monotonic() + SCRAPED_SECONDS
     over = asyncio.Event()
@@ -434,14 +445,13 @@ async def test_every_panel_and_rule_finds_its_metrics(
         assert [] == left
         targets = await answer(prometheus, "/targets?state=active")
         rules = await answer(prometheus, "/rules")
-    namespace = release.kubectl.namespace
     health = {
         target["labels"]["pod"]: target["health"]
         for target in targets["activeTargets"]
         if target["labels"].get("namespace") == namespace
     }
     assert {"up"} == set(health.values())
-    assert len(health) >= 3 + 2 + 1 + 1
+    assert len(health) >= 3 + 2 + 1 + 1 + len(EXPORTED)
     loaded = {
         rule["name"]: rule["health"]
         for group in rules["groups"]

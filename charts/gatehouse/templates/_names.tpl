@@ -54,6 +54,11 @@ labels: {{- include "gatehouse.labels" . | nindent 2 }}
 {{ include "gatehouse.named" . }}.{{ (index . 0).Release.Namespace }}.svc
 {{- end -}}
 
+{{/* The address of a PostgreSQL of this release, or who runs it for us. */}}
+{{- define "gatehouse.postgresHost" -}}
+{{ include "gatehouse.address" (list . (ternary "postgres-rw" "postgres" (eq .Values.postgres.mode "operator"))) }}
+{{- end -}}
+
 {{/* An image's full name. Give root and image. */}}
 {{- define "gatehouse.image" -}}
 {{- $repository := .image.repository -}}

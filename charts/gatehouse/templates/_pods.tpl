@@ -104,7 +104,9 @@ keycloak.crt: {secret: {{ include "gatehouse.secret" (list . "keycloakTls") }}, 
 {{- else if $values.keycloak.external.ca.secret }}
 keycloak.crt: {secret: {{ $values.keycloak.external.ca.secret }}, key: {{ $values.keycloak.external.ca.key }}}
 {{- end }}
-{{- if and (eq $values.postgres.mode "external") $values.postgres.external.ca.secret }}
+{{- if eq $values.postgres.mode "operator" }}
+postgres.crt: {secret: {{ include "gatehouse.named" (list . "postgres-ca") }}, key: ca.crt}
+{{- else if and (eq $values.postgres.mode "external") $values.postgres.external.ca.secret }}
 postgres.crt: {secret: {{ $values.postgres.external.ca.secret }}, key: {{ $values.postgres.external.ca.key }}}
 {{- end }}
 {{- if and (eq $values.redis.mode "external") $values.redis.external.ca.secret }}

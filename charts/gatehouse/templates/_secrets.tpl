@@ -24,7 +24,7 @@ service:
   redis-password: ${service-redis}
   rbac-signing-key: ${rbac-signing}
   keycloak-service-client-secret: ${service-client}
-{{- if ne $values.migrations.mode "none" }}
+{{- if and (ne $values.migrations.mode "none") (ne $values.postgres.mode "operator") }}
 migrations:
   db-password: ${owner-db}
 {{- end }}
@@ -38,16 +38,35 @@ operatorKeycloak:
   bootstrap-client-id: gatehouse-bootstrap
   bootstrap-client-secret: ${bootstrap-client}
 {{- end }}
+{{- if eq $values.postgres.mode "operator" }}
+postgresService:
+  username: gatehouse
+  password: ${service-db}
+{{- if ne $values.keycloak.mode "external" }}
+postgresKeycloak:
+  username: keycloak
+  password: ${keycloak-db}
+{{- end }}
+{{- else }}
 postgres:
   postgres-password: ${postgres}
   owner-password: ${owner-db}
   service-password: ${service-db}
   keycloak-password: ${keycloak-db}
+  monitor-password: ${monitor-db}
+{{- end }}
+{{- range $server := list "postgres" "redis" }}
+{{- if (index $values $server).metrics.enabled }}
+{{ $server }}Exporter:
+  password: ${monitor-{{ ternary "db" "redis" (eq $server "postgres") }}}
+{{- end }}
+{{- end }}
 redis:
   probe-password: ${probe-redis}
   users.acl: |
     user default off
     user probe on #${probe-redis:sha256} resetchannels -@all +ping +info
+    user monitor on #${monitor-redis:sha256} resetchannels -@all +ping +info +client|setname
     user service on #${service-redis:sha256} resetchannels %R~rbac:* ~ack:* ~gatehouse:* -@all +@read +@write +@connection +@transaction +@scripting -@dangerous +info +time (+subscribe +psubscribe +unsubscribe +punsubscribe &rbac:* &gatehouse:*) (+publish &gatehouse:*)
     user operator on #${operator-redis:sha256} resetchannels ~rbac:* %R~ack:* -@all +@read +set +eval +evalsha +script|load +@connection -@dangerous +info (+publish &rbac:*)
 keycloak:

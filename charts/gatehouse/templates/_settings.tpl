@@ -38,18 +38,21 @@ DRAIN_SECONDS: {{ .Values.app.drainSeconds | quote }}
 
 {{/* Where the database is, and who reads and writes there. */}}
 {{- define "gatehouse.databaseSettings" -}}
-{{- if eq .Values.postgres.mode "bundled" }}
-DB_HOST: {{ include "gatehouse.address" (list . "postgres") | quote }}
-DB_PORT: "5432"
-DB_NAME: gatehouse
-DB_USER: gatehouse
-{{- else }}
+{{- if eq .Values.postgres.mode "external" }}
 {{- with .Values.postgres.external }}
 DB_HOST: {{ .host | quote }}
 DB_PORT: {{ .port | quote }}
 DB_NAME: {{ .database | quote }}
 DB_USER: {{ .username | quote }}
 DB_SSL_MODE: {{ .sslMode | quote }}
+{{- end }}
+{{- else }}
+DB_HOST: {{ include "gatehouse.postgresHost" . | quote }}
+DB_PORT: "5432"
+DB_NAME: gatehouse
+DB_USER: gatehouse
+{{- if eq .Values.postgres.mode "operator" }}
+DB_SSL_MODE: verify-full
 {{- end }}
 {{- end }}
 {{- with include "gatehouse.trusted" (list . "postgres.crt") }}
@@ -59,10 +62,10 @@ DB_SSL_CA_FILE: {{ . | quote }}
 
 {{/* Who changes the schema. */}}
 {{- define "gatehouse.owner" -}}
-{{- if eq .Values.postgres.mode "bundled" -}}
-gatehouse_owner
-{{- else -}}
+{{- if eq .Values.postgres.mode "external" -}}
 {{ default .Values.postgres.external.username .Values.postgres.external.owner }}
+{{- else -}}
+gatehouse_owner
 {{- end -}}
 {{- end -}}
 

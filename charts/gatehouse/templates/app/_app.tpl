@@ -12,11 +12,16 @@
 {{- end }}
 {{- end -}}
 
-{{/* The env of who changes the schema. */}}
+{{/* The env of who changes the schema; CloudNativePG makes the password of
+     the database's owner by itself. */}}
 {{- define "gatehouse.ownerEnv" -}}
 - name: DB_USER
   value: {{ include "gatehouse.owner" . | quote }}
+{{- if eq .Values.postgres.mode "operator" }}
+{{ include "gatehouse.fromSecret" (dict "name" "DB_PASSWORD" "secret" (include "gatehouse.named" (list . "postgres-app")) "key" "password") }}
+{{- else }}
 {{ include "gatehouse.fromSecret" (dict "name" "DB_PASSWORD" "secret" (include "gatehouse.secret" (list . "migrations")) "key" "db-password") }}
+{{- end }}
 {{- end -}}
 
 {{- define "gatehouse.envFromSettings" -}}

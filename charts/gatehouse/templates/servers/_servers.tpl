@@ -8,6 +8,11 @@ timeoutSeconds: 5
 failureThreshold: {{ default 3 .failures }}
 {{- end -}}
 
+{{/* The labels of the pods that CloudNativePG makes. */}}
+{{- define "gatehouse.postgresPods" -}}
+cnpg.io/cluster: {{ include "gatehouse.named" (list . "postgres") }}
+{{- end -}}
+
 {{/* The claim of a StatefulSet. Give root, component and storage. */}}
 {{- define "gatehouse.claim" -}}
 volumeClaimTemplates:
