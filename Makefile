@@ -219,7 +219,7 @@ manifests: $(INSTALLED)  ## Write operator/deploy and the chart's part of it
 	    > operator/deploy/$$part.yaml; done
 	@$(BIN)/python -m gatehouse_operator manifests admission \
 	  --release RELEASE --namespace NAMESPACE > $(CHART)/files/admission.yaml
-	@for part in keycloak rbac; do \
+	@for part in deletion-cost keycloak rbac; do \
 	  $(BIN)/python -m gatehouse_operator rules $$part --release RELEASE \
 	    > $(CHART)/files/operator-$$part-rules.yaml; done
 	@cp operator/deploy/crds.yaml $(CHART)/crds/gatehouse.dev.yaml

@@ -276,6 +276,5 @@ def _follow_role_map(container: Container, supervisor: Supervisor) -> None:
     pod = process_name(settings.pod_name)
     supervisor.start("role map messages", follower.listen)
     supervisor.start("role map", follower.poll)
-    supervisor.start(
-        "role map acknowledged", partial(follower.acknowledge, pod)
-    )
+    acknowledge = partial(follower.acknowledge, pod, settings.pod_name)
+    supervisor.start("role map acknowledged", acknowledge)

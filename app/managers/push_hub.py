@@ -65,6 +65,11 @@ class PushHub:
         self._turn = asyncio.Lock()
         rbac.watch(self._map_changed.set)
 
+    @property
+    def open_sockets(self) -> int:
+        """How many sockets this process has."""
+        return len(self._sockets)
+
     def may_read(self, pkg_id: int, user: UserModel) -> bool:
         """Say whether the user is sent this push."""
         if pkg_id not in self._reads:

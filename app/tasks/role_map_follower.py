@@ -83,11 +83,12 @@ class RoleMapFollower:
                 await self._look_at_file()
             await asyncio.sleep(c.ROLE_MAP_POLL_SECONDS)
 
-    async def acknowledge(self, pod: str) -> NoReturn:
+    async def acknowledge(self, pod: str, host: str | None) -> NoReturn:
         """Say which map is in force, when it has changed and now and then.
 
         Args:
             pod: What this process is called.
+            host: What Kubernetes calls its pod, if it does.
         """
         while True:
             told, sockets = await self._hub.told_of_map(c.ACKNOWLEDGE_SECONDS)
@@ -97,6 +98,8 @@ class RoleMapFollower:
                     revision=told,
                     applied_at=time.time(),
                     swept=sockets,
+                    host=host,
+                    sockets=self._hub.open_sockets,
                 )
                 with suppress(Unavailable):  # it is said again
                     await self._maps.acknowledge(said)

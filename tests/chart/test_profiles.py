@@ -6,7 +6,11 @@ from typing import Any, Final
 import pytest
 from helm_python.errors import HelmError
 
-from gatehouse_operator.manifests import keycloak_rules, role_map_rules
+from gatehouse_operator.manifests import (
+    DELETION_COST_RULES,
+    keycloak_rules,
+    role_map_rules,
+)
 from tests.chart.conftest import (
     PROFILES,
     Manifest,
@@ -155,17 +159,21 @@ def test_passwords_are_where_they_are_needed(renderer: Renderer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("component", "rules"),
+    ("component", "mode", "rules"),
     [
-        ("operator-rbac", role_map_rules("gatehouse")),
-        ("operator-keycloak", keycloak_rules("gatehouse")),
+        ("operator-rbac", "none", role_map_rules("gatehouse")),
+        (
+            *("operator-rbac", "keda"),
+            [*role_map_rules("gatehouse"), *DELETION_COST_RULES],
+        ),
+        ("operator-keycloak", "keda", keycloak_rules("gatehouse")),
     ],
 )
 def test_an_operator_has_the_rules_of_its_code(
-    component: str, rules: list[Manifest], renderer: Renderer
+    component: str, mode: str, rules: list[Manifest], renderer: Renderer
 ) -> None:
     """And the service's account has none at all."""
-    manifests = renderer.manifests({})
+    manifests = renderer.manifests({"autoscaling": {"mode": mode}})
     roles = {
         one["metadata"]["name"]: one["rules"]
         for one in manifests
@@ -186,6 +194,24 @@ def test_an_operator_has_the_rules_of_its_code(
     assert not [one for one in manifests if one["kind"] == "ClusterRole"]
 
 
+def test_what_ending_a_pod_costs_is_said_where_it_matters(
+    renderer: Renderer,
+) -> None:
+    """Where something scales."""
+    for mode in ("none", "hpa"):
+        manifests = renderer.manifests({"autoscaling": {"mode": mode}})
+        (operator,) = (
+            pod
+            for name, pod in pods_of(manifests)
+            if name == "gatehouse-operator-rbac"
+        )
+        env = {
+            one["name"]: one.get("value")
+            for one in operator["containers"][0]["env"]
+        }
+        assert ("true" if mode == "hpa" else "false") == env["DELETION_COSTS"]
+
+
 def test_rights_are_written_down(renderer: Renderer) -> None:
     """Each rule of each account is in docs/security.md, and no other."""
     text = (ROOT / "docs" / "security.md").read_text("utf-8")
@@ -197,7 +223,8 @@ def test_rights_are_written_down(renderer: Renderer) -> None:
             account = cells[0].strip("`") or account
             said.setdefault(account, set()).add(f"{cells[1]}: {cells[2]}")
     del said["gatehouse"]
-    manifests = renderer.manifests({"secrets": {"mode": "job"}})
+    values = {"secrets": {"mode": "job"}, "autoscaling": {"mode": "hpa"}}
+    manifests = renderer.manifests(values)
     assert said == {
         one["metadata"]["name"]: set(map(in_words, one["rules"]))
         for one in manifests

@@ -35,6 +35,7 @@ from app.schemas.permissions import (
 )
 from app.schemas.permissions.names import ROLE_KEY
 from gatehouse_operator.admission import (
+    DELETION_COST,
     LABEL,
     MOST_CHARACTERS,
     MOST_LINES,
@@ -122,6 +123,47 @@ def attempt(kubectl: Kubectl, *arguments: str, stdin: str = "") -> str:
     except CalledProcessError as error:
         return str(error.stderr)
     return ""
+
+
+def test_an_operator_changes_of_a_pod_what_it_costs(
+    guarded: Kubectl,
+) -> None:
+    """And nothing else, though Kubernetes' rights would let it."""
+    container = {"name": "one", "image": "registry.k8s.io/pause:3.10"}
+    metadata = {"name": "pod", "annotations": {"kept": "yes"}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"containers": [container]},
+    }
+    guarded.apply(pod)
+    rights = ("--resource=pods", "--verb=get", "--verb=patch")
+    guarded("create", "role", "any", *rights)
+    name = f"{RELEASE}-operator-rbac"
+    who = f"system:serviceaccount:{guarded.namespace}:{name}"
+    guarded("create", "rolebinding", "any", "--role=any", f"--user={who}")
+
+    def refused(patch: dict[str, Any], *as_whom: str) -> str:
+        return attempt(
+            guarded,
+            *("patch", "pod", "pod", "--type=merge", *as_whom),
+            f"--patch={json.dumps(patch)}",
+        )
+
+    only = f"may change {DELETION_COST} and nothing else"
+    for patch in (
+        {"spec": {"activeDeadlineSeconds": 9}},
+        {"metadata": {"labels": {"app": "other"}}},
+        {"metadata": {"annotations": {"kept": "no"}}},
+        {"metadata": {"annotations": {"kept": None}}},
+        {"metadata": {"annotations": {"more": "yes"}}},
+        {"metadata": {"finalizers": ["example.com/mine"]}},
+    ):
+        assert only in refused(patch, f"--as={who}"), patch
+    cost = {"metadata": {"annotations": {DELETION_COST: "8"}}}
+    assert "" == refused(cost, f"--as={who}")
+    assert "" == refused({"metadata": {"labels": {"app": "other"}}})
 
 
 @pytest.mark.parametrize(

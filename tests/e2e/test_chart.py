@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from app.api.ws.constants import PkgID, RSPCode
 from app.dev.config import ROOT
+from gatehouse_operator.admission import DELETION_COST
 from tests.e2e.conftest import Kubectl, Say, until
 from tests.e2e.release import (
     CHART,
@@ -80,8 +82,8 @@ def release(
     kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
     policies = "validatingadmissionpolicies"
     for kind in (policies, policies.replace("policies", "policybindings")):
-        for part in ("editors", "lines"):
-            name = f"{NAME}-role-map-{part}.{kubectl.namespace}"
+        for part in ("role-map-editors", "role-map-lines", "deletion-cost"):
+            name = f"{NAME}-{part}.{kubectl.namespace}"
             kubectl("delete", kind, name, "--ignore-not-found")
 
 
@@ -529,6 +531,68 @@ async def data(prometheus: httpx.AsyncClient, expression: str) -> bool:
 async def answer(prometheus: httpx.AsyncClient, path: str) -> Any:
     """What Prometheus says of itself."""
     return (await prometheus.get(path)).raise_for_status().json()["data"]
+
+
+async def test_the_pod_with_the_fewest_sockets_goes_first(
+    release: Release,
+) -> None:
+    """When there are to be fewer; the sockets of the others stay open."""
+    kubectl = release.kubectl
+    # Nobody tells the autoscaler of any load, so it changes nothing.
+    scaled = {"mode": "hpa", "minReplicas": 2, "maxReplicas": 3}
+    values = {"autoscaling": scaled, "app": {"settings": SETTINGS}}
+    await asyncio.to_thread(release.upgrade, values)
+    lonely, *busy = sorted(pods(kubectl), key=started)
+    token = await asyncio.to_thread(release.token, "editor")
+    async with AsyncExitStack() as stack:
+        sockets = [
+            await stack.enter_async_context(
+                socket(f"http://{pod['status']['podIP']}:8000", token)
+            )
+            for pod in busy
+            for _ in range(8)
+        ]
+
+        async def is_known() -> bool:
+            found = await asyncio.to_thread(pods, kubectl)
+            return [8, 8] == [cost(p) for p in sorted(found, key=started)][1:]
+
+        await until(is_known, SECONDS * 2)
+        kubectl("scale", f"deployment/{NAME}", "--replicas=2")
+        gone = f"pod/{lonely['metadata']['name']}"
+        await asyncio.to_thread(
+            kubectl, "wait", "--for=delete", gone, "--timeout=60s"
+        )
+        assert {p["metadata"]["name"] for p in pods(kubectl)} == {
+            p["metadata"]["name"] for p in busy
+        }
+        answers = [await ask(one, PkgID.ME) for one in sockets]
+    assert {RSPCode.OK} == {answer["status_code"] for answer in answers}
+
+
+def pods(kubectl: Kubectl) -> list[dict[str, Any]]:
+    """The pods of the service, but those that are ending."""
+    found = kubectl.json("get", "pod", "-l", "app.kubernetes.io/component=app")
+    return [
+        pod
+        for pod in found["items"]
+        if "deletionTimestamp" not in pod["metadata"]
+    ]
+
+
+def started(pod: dict[str, Any]) -> str:
+    """Since when a pod is ready: of pods that cost the same, the last goes."""
+    return next(
+        str(condition["lastTransitionTime"])
+        for condition in pod["status"]["conditions"]
+        if condition["type"] == "Ready"
+    )
+
+
+def cost(pod: dict[str, Any]) -> int:
+    """What a pod is said to cost."""
+    annotations = pod["metadata"].get("annotations", {})
+    return int(annotations.get(DELETION_COST, 0))
 
 
 def passwords(release: Release) -> dict[str, Any]:

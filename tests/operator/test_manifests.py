@@ -31,7 +31,7 @@ def one(part: str, kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("part", "count"),
-    [("admission", 6), ("crds", 3), ("keycloak", 4), ("rbac", 4)],
+    [("admission", 8), ("crds", 3), ("keycloak", 4), ("rbac", 4)],
 )
 def test_files_are_what_the_operator_prints(part: str, count: int) -> None:
     """`make manifests` has been run."""

@@ -62,14 +62,17 @@ class SealedMap:
 class Acknowledgement(BaseModel):
     """What a pod says when a map is in force there.
 
-    `applied_at` is in seconds since the epoch; `swept` is how many sockets
-    were told.
+    `pod` is one process of it, and `host` what Kubernetes calls it, if it
+    does; `applied_at` is in seconds since the epoch; `swept` is how many
+    sockets were told, and `sockets` how many are open now.
     """
 
     pod: str
     revision: int
     applied_at: float
     swept: int
+    host: str | None = None
+    sockets: int = 0
 
 
 def seal(revision: int, permission_map: PermissionMap, key: bytes) -> bytes:

@@ -16,6 +16,7 @@ from gatehouse_operator.admission import admission_manifests
 from gatehouse_operator.crds import KINDS, definition
 from gatehouse_operator.logging import configure_logging
 from gatehouse_operator.manifests import (
+    DELETION_COST_RULES,
     Manifest,
     keycloak_manifests,
     keycloak_rules,
@@ -51,6 +52,7 @@ _PARTS: Final[dict[str, Callable[[Given], Iterable[Manifest]]]] = {
     "rbac": _role_maps,
 }
 _RULES: Final[dict[str, Callable[[str], list[Manifest]]]] = {
+    "deletion-cost": lambda _release: list(DELETION_COST_RULES),
     "keycloak": keycloak_rules,
     "rbac": role_map_rules,
 }

@@ -1,14 +1,15 @@
 """What the API server itself refuses, also while no operator runs.
 
-Two policies (ValidatingAdmissionPolicy), in CEL. One says who may edit a role
+Policies (ValidatingAdmissionPolicy), in CEL. One says who may edit a role
 map: Kubernetes' own rights cannot, since whoever may create ConfigMaps could
 give himself every permission by labelling one. It asks the API server whether
 he has the verb `update`, or `delete`, on `rolemaps.gatehouse.dev`, which no
-object has: a virtual resource. The other one checks every line, by the
+object has: a virtual resource. Another one checks every line, by the
 grammar of `app.schemas.permissions` and by the permissions of the version that
 is installed, which are part of it. A line is read as Python reads it, so that
 both say the same; circles of includes CEL cannot see, the operator rejects
-those.
+those. The last one is for the operator, which may patch pods where it says
+what ending one costs: it may change nothing else of them.
 
 An expression may cost 1,000,000 units, after which an edit is denied for a
 reason that nobody understands. So the size of a map is checked first, and
@@ -35,9 +36,17 @@ Manifest = dict[str, Any]
 
 LABEL: Final = f"{GROUP}/role-map"
 VIRTUAL: Final = "rolemaps"
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+"""The annotation that says which of many pods may go first."""
 MOST_ROLES: Final = 1000
 MOST_LINES: Final = 5000
 MOST_CHARACTERS: Final = 200 * 1024
+_KEPT: Final = (
+    ("labels", "{}"),
+    ("ownerReferences", "[]"),
+    ("finalizers", "[]"),
+)
+"""Of a pod's metadata, what the operator leaves as it is."""
 _RUNS: Final = (8, 8, 5, 3, 2, 2)
 """As many spaces as one, one after the other, make one of any run of a line.
 """
@@ -61,9 +70,14 @@ def admission_manifests(
         permissions: Every line that a map may have, but includes.
     """
     known = sorted(permissions)
-    policies = {"editors": _editors(), "lines": _lines(known)}
-    for part, spec in policies.items():
-        name = f"{release}-role-map-{part}.{namespace}"
+    maps = {"objectSelector": {"matchLabels": {LABEL: "true"}}}
+    operator = f"system:serviceaccount:{namespace}:{release}-operator-rbac"
+    for part, spec, selected in (
+        ("role-map-editors", _editors(), maps),
+        ("role-map-lines", _lines(known), maps),
+        ("deletion-cost", _deletion_cost(operator), {}),
+    ):
+        name = f"{release}-{part}.{namespace}"
         yield {
             "apiVersion": _API,
             "kind": "ValidatingAdmissionPolicy",
@@ -74,7 +88,7 @@ def admission_manifests(
             "apiVersion": _API,
             "kind": "ValidatingAdmissionPolicyBinding",
             "metadata": {"name": name},
-            "spec": _binding(name, namespace),
+            "spec": _binding(name, namespace, selected),
         }
     yield {
         "apiVersion": "v1",
@@ -128,7 +142,7 @@ def _catalogue(permissions: Iterable[str]) -> dict[str, str]:
     return {key: "\n".join((*lines, "")) for key, lines in parts.items()}
 
 
-def _binding(name: str, namespace: str) -> Manifest:
+def _binding(name: str, namespace: str, selected: Manifest) -> Manifest:
     return {
         "policyName": name,
         "validationActions": ["Deny"],
@@ -136,17 +150,19 @@ def _binding(name: str, namespace: str) -> Manifest:
             "namespaceSelector": {
                 "matchLabels": {"kubernetes.io/metadata.name": namespace}
             },
-            "objectSelector": {"matchLabels": {LABEL: "true"}},
+            **selected,
         },
     }
 
 
-def _policy(operations: list[str], **spec: Any) -> Manifest:
+def _policy(
+    operations: list[str], resource: str = "configmaps", **spec: Any
+) -> Manifest:
     rule = {
         "apiGroups": [""],
         "apiVersions": ["v1"],
         "operations": operations,
-        "resources": ["configmaps"],
+        "resources": [resource],
     }
     return {
         "failurePolicy": "Fail",
@@ -188,6 +204,48 @@ def _editors() -> Manifest:
             }
         ],
     )
+
+
+def _deletion_cost(operator: str) -> Manifest:
+    """Say that the operator changes nothing of a pod but what it costs."""
+    kept = " && ".join(
+        " == ".join(_given(of, part, empty) for of in ("object", "oldObject"))
+        for part, empty in _KEPT
+    )
+    return _policy(
+        ["UPDATE"],
+        "pods",
+        matchConditions=[
+            {
+                "name": "operator",
+                "expression": f"request.userInfo.username == '{operator}'",
+            }
+        ],
+        variables=[
+            {"name": name, "expression": _given(of, "annotations", "{}")}
+            for name, of in (("now", "object"), ("before", "oldObject"))
+        ],
+        validations=[
+            {
+                "expression": (
+                    f"object.spec == oldObject.spec && {kept}"
+                    f" && variables.now.all(k, k == '{DELETION_COST}'"
+                    " || k in variables.before"
+                    " && variables.before[k] == variables.now[k])"
+                    f" && variables.before.all(k, k == '{DELETION_COST}'"
+                    " || k in variables.now)"
+                ),
+                "message": f"may change {DELETION_COST} and nothing else",
+                "reason": "Forbidden",
+            }
+        ],
+    )
+
+
+def _given(of: str, part: str, empty: str) -> str:
+    """Name a part of an object's metadata, which need not be there."""
+    field = f"{of}.metadata.{part}"
+    return f"(has({field}) ? {field} : {empty})"
 
 
 def _lines(permissions: Iterable[str]) -> Manifest:

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from app.schemas.permissions import load_file
 from gatehouse_operator import api_server, process
 from gatehouse_operator.cluster import LABEL, Cluster
+from gatehouse_operator.deletion_cost import DeletionCosts
 from gatehouse_operator.keeper import Keeper
 from gatehouse_operator.kopf_settings import configure
 from gatehouse_operator.logging import configure_logging
@@ -56,11 +57,12 @@ async def start(
     redis = _redis(ours)
     memo.stack.push_async_callback(client.aclose)
     memo.stack.push_async_callback(redis.aclose)
+    publisher = Publisher(redis)
     memo.keeper = Keeper(
         ours,
         load_file(ours.built_in_map_path),
         Cluster(client, compiled_name(ours.release), key),
-        Publisher(redis),
+        publisher,
         State(client, ours.release),
         health,
     )
@@ -68,7 +70,10 @@ async def start(
         served(health, ours.probe_host, ours.probe_port)
     )
     logger.info("operator started", probes=port)
-    process.begin(memo, memo.keeper.run())
+    work = [memo.keeper.run()]
+    if ours.deletion_costs:
+        work.append(DeletionCosts(client, publisher).run())
+    process.begin(memo, *work)
 
 
 @kopf.on.cleanup()

@@ -22,6 +22,11 @@ Manifest = dict[str, Any]
 
 _USER: Final = 10001
 """That of the image."""
+DELETION_COST_RULES: Final[Sequence[Manifest]] = (
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]},
+)
+"""What the operator of role maps may do as well where it says what ending a
+pod costs; an admission policy limits it to that annotation."""
 _KINDS: Final = ("keycloakclients", "keycloakrealms")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -35,8 +35,8 @@ def run(settings: Any) -> None:
         sys.exit(1)
 
 
-def begin(memo: kopf.Memo, work: Coroutine[Any, Any, None]) -> None:
-    """Begin the work of this process, which goes on until `end`."""
+def begin(memo: kopf.Memo, *work: Coroutine[Any, Any, None]) -> None:
+    """Begin the work of this process, all of which goes on until `end`."""
 
     def look(task: asyncio.Task[None]) -> None:
         if task.cancelled():
@@ -45,8 +45,14 @@ def begin(memo: kopf.Memo, work: Coroutine[Any, Any, None]) -> None:
         logger.error("the work has ended", exc_info=task.exception())
         memo.ends.set()
 
-    memo.work = asyncio.create_task(work)
+    memo.work = asyncio.create_task(_together(work))
     memo.work.add_done_callback(look)
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for one in work:
+            group.create_task(one)
 
 
 async def end(memo: kopf.Memo) -> None:

@@ -53,6 +53,9 @@ class RoleMapSettings(OperatorSettings):
     """Whose permissions of the built-in map somebody must always have."""
     delete_grace_seconds: Seconds = 60.0
     """How long a map that is deleted stays in force."""
+    deletion_costs: bool = False
+    """Whether each pod is annotated with about how many sockets it has, so
+    that the one with the fewest goes first; needs the right to patch pods."""
 
 
 class KeycloakSettings(OperatorSettings):

@@ -1,7 +1,8 @@
 {{/* What the two operators have in common: all but their env. */}}
 
 {{/* The account with its rights, the Service for metrics, and the Deployment
-     up to its container's env. Give what podSpec needs. */}}
+     up to its container's env. Give what podSpec needs, and the names of more
+     rules. */}}
 {{- define "gatehouse.operator" -}}
 {{- $root := .root -}}
 {{- $name := include "gatehouse.named" (list $root .component) -}}
@@ -14,7 +15,9 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {{- include "gatehouse.metadata" . | nindent 2 }}
 rules:
-  {{- $root.Files.Get (printf "files/%s-rules.yaml" .component) | replace "RELEASE" (include "gatehouse.fullname" $root) | nindent 2 }}
+  {{- range $part := prepend (default (list) .moreRules) .component }}
+  {{- $root.Files.Get (printf "files/%s-rules.yaml" $part) | replace "RELEASE" (include "gatehouse.fullname" $root) | nindent 2 }}
+  {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
