@@ -172,6 +172,11 @@ class Settings(DatabaseSettings):
     """Whether Redis is reached by TLS."""
     redis_ca_file: Path | None = None
     """Certificates to trust for Redis (PEM)."""
+    redis_sentinels: Annotated[tuple[str, ...], NoDecode] = ()
+    """Redis' Sentinels (`host:port`), by commas; `REDIS_IP`, or the host of
+    `REDIS_URL`, is then what they call the primary."""
+    redis_sentinel_password: SecretStr | None = None
+    """What Sentinels ask for; they are reached by TLS if Redis is."""
     redis_max_connections: Count = c.REDIS_MAX_CONNECTIONS
     """Connections to Redis at most."""
     main_redis_db: Annotated[int, Field(ge=0)] = 0
@@ -255,11 +260,22 @@ class Settings(DatabaseSettings):
             raise ValueError(message) from error
         return value
 
-    @field_validator("ws_allowed_origins", "trusted_proxies", mode="before")
+    @field_validator(
+        *("redis_sentinels", "trusted_proxies", "ws_allowed_origins"),
+        mode="before",
+    )
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(v.strip() for v in value.split(",") if v.strip())
+        return value
+
+    @field_validator("redis_sentinels")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if not re.fullmatch(r"\S+:[0-9]{1,5}", one):
+                raise ValueError(f"{one!r} is not host:port")
         return value
 
     @model_validator(mode="after")

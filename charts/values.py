@@ -378,7 +378,12 @@ class ExternalRedis(Part):
     """A Redis or Valkey of yours."""
 
     host: Text = ""
-    """Its host."""
+    """Its host; with `sentinels`, what they call the primary."""
+    sentinels: list[Annotated[str, Field(pattern="^[^ ,]+:[0-9]{1,5}$")]] = (
+        empty(list)
+    )
+    """Sentinels that know the primary, each as `host:port`. Both
+    `redis-password` may have a `redis-sentinel-password` beside them."""
     port: Port = 6379
     """Its port."""
     database: Annotated[int, Field(ge=0)] = 0

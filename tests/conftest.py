@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.fixtures.realm",
     "tests.fixtures.processes",
     "tests.fixtures.metered",
+    "tests.fixtures.sentinels",
 ]
 
 # A service in a thread of the test run says only what is wrong.

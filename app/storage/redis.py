@@ -17,6 +17,7 @@ from app.exceptions import Unavailable
 from app.settings import Settings
 from app.storage.redis_connection import with_plain_errors
 from app.storage.redis_metrics import ObservedCommand, ObservedRedis
+from app.storage.sentinel import primary
 from app.utils.metrics import redis_errors_total
 
 
@@ -173,6 +174,8 @@ def _client(
     }
     if settings.redis_ca_file is not None:
         options["ssl_ca_certs"] = str(settings.redis_ca_file)
+    if settings.redis_sentinels:
+        return primary(ObservedRedis, settings, options)
     if settings.redis_url is not None:
         url = settings.redis_url.get_secret_value()
         return ObservedRedis.from_url(url, **options)

@@ -6,9 +6,13 @@ is away; here it becomes what every other lost connection is.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio import Connection, Redis, SSLConnection
+from redis.asyncio.sentinel import (
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.exceptions import ConnectionError as ConnectionLost
 
 
@@ -35,12 +39,24 @@ class _TLSConnection(_PlainConnection, SSLConnection):
     """A connection with TLS."""
 
 
+class _PrimaryConnection(_PlainConnection, SentinelManagedConnection):
+    """A connection to whoever Sentinels call the primary."""
+
+
+class _PrimaryTLSConnection(_PlainConnection, SentinelManagedSSLConnection):
+    """The same with TLS."""
+
+
+_PLAIN: Final = {
+    Connection: _PlainConnection,
+    SSLConnection: _TLSConnection,
+    SentinelManagedConnection: _PrimaryConnection,
+    SentinelManagedSSLConnection: _PrimaryTLSConnection,
+}
+
+
 def with_plain_errors(client: Redis) -> Redis:
     """Return the client, which has no connection yet, with such ones."""
     pool: Any = client.connection_pool
-    pool.connection_class = (
-        _TLSConnection
-        if issubclass(pool.connection_class, SSLConnection)
-        else _PlainConnection
-    )
+    pool.connection_class = _PLAIN[pool.connection_class]
     return client

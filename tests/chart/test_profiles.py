@@ -291,6 +291,10 @@ GUARDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         "postgres.extraVolumes is for the bundled PostgreSQL",
         {"postgres": {"mode": "operator", "extraVolumes": [{"name": "x"}]}},
     ),
+    "Sentinels of the bundled Redis": (
+        "redis.external.sentinels is for a Redis of yours",
+        {"redis": {"external": {"sentinels": ["one:26379"]}}},
+    ),
     "an exporter of somebody else's server": (
         "redis.metrics is for the bundled server: redis.mode is external",
         {

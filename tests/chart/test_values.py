@@ -23,6 +23,7 @@ PARTS: Final = 4
 """In so many tests, which may run beside each other."""
 GUARDED: Final = (
     *("is needed", "must be existing", "is for the bundled", "needs "),
+    "is for a Redis of yours",
     *("is more than", "is for a Service", "but preStopSeconds"),
 )
 """What is said where values do not go together."""
@@ -62,6 +63,7 @@ OBJECTS: Final[dict[str, list[Any]]] = {
     ],
     "extraEnv": [[], [{"name": "X", "value": "y: z"}]],
     "extraVolumes": [[], [{"name": "extra", "emptyDir": {}}]],
+    "sentinels": [[], ["one.example.com:26379", "two:26380"]],
     "spec": [{}, {"imageName": "x", "storage": {"size": "2Gi"}}],
     "extraVolumeMounts": [[], [{"name": "extra", "mountPath": "/extra"}]],
     "settings": [

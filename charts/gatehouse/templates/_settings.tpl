@@ -15,6 +15,9 @@ REDIS_TLS_ENABLED: {{ .tls | quote }}
 {{- if .username }}
 REDIS_USERNAME: {{ .username | quote }}
 {{- end }}
+{{- if .sentinels }}
+REDIS_SENTINELS: {{ join "," .sentinels | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- with include "gatehouse.trusted" (list . "redis.crt") }}

@@ -8,9 +8,6 @@ from typing import Any
 
 import kopf
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from app.schemas.permissions import load_file
 from gatehouse_operator import api_server, process
@@ -21,6 +18,7 @@ from gatehouse_operator.kopf_settings import configure
 from gatehouse_operator.logging import configure_logging
 from gatehouse_operator.probes import Health, served
 from gatehouse_operator.publisher import Publisher
+from gatehouse_operator.redis_client import connected
 from gatehouse_operator.settings import (
     RoleMapSettings,
     compiled_name,
@@ -32,7 +30,6 @@ logger = structlog.get_logger(__name__)
 
 kopf.on.login()(api_server.login)
 
-_REDIS_SECONDS = 1.0
 _READY_SECONDS = 15.0
 """For so long a round that was good counts; rounds are two seconds apart."""
 _SELECTED = {LABEL: "true"}
@@ -54,9 +51,8 @@ async def start(
     key = ours.rbac_signing_key.get_secret_value().encode()
     client = api_server.client(ours.namespace, "gatehouse-rbac")
     health = Health(_READY_SECONDS)
-    redis = _redis(ours)
     memo.stack.push_async_callback(client.aclose)
-    memo.stack.push_async_callback(redis.aclose)
+    redis = await memo.stack.enter_async_context(connected(ours))
     publisher = Publisher(redis)
     memo.keeper = Keeper(
         ours,
@@ -80,22 +76,6 @@ async def start(
 async def stop(memo: kopf.Memo, **_: Any) -> None:
     """End at once; what was not done is done by whoever starts next."""
     await process.end(memo)
-
-
-def _redis(ours: RoleMapSettings) -> Redis:
-    password = ours.redis_password
-    tls: dict[str, Any] = {}
-    if ours.redis_ca_file:
-        tls["ssl_ca_certs"] = str(ours.redis_ca_file)
-    return Redis.from_url(
-        ours.redis_url.get_secret_value(),
-        username=ours.redis_username,
-        password=password and password.get_secret_value(),
-        socket_timeout=_REDIS_SECONDS,
-        socket_connect_timeout=_REDIS_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        **tls,
-    )
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 
 from pydantic import (
     AnyHttpUrl,
@@ -10,15 +10,18 @@ from pydantic import (
     FilePath,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, NoDecode
 
 PROBE_PORT: Final = 8080
 """Where probes and metrics are."""
 
 Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Address = Annotated[str, Field(pattern=r"^\S+:[0-9]{1,5}$")]
+"""`host:port`"""
 
 
 class OperatorSettings(BaseSettings):
@@ -47,6 +50,11 @@ class RoleMapSettings(OperatorSettings):
     """That user's password, if the URL has none; any character is legal."""
     redis_ca_file: FilePath | None = None
     """Whom to trust over TLS (`rediss://`)."""
+    redis_sentinels: Annotated[tuple[Address, ...], NoDecode] = ()
+    """Redis' Sentinels (`host:port`), by commas; the host of `REDIS_URL` is
+    then what they call the primary."""
+    redis_sentinel_password: SecretStr | None = None
+    """What Sentinels ask for; they are reached by TLS if Redis is."""
     built_in_map_path: Path = Path("actions.json")
     """The map that is in force when nobody edits one."""
     admin_role: Text = "admin"
@@ -56,6 +64,13 @@ class RoleMapSettings(OperatorSettings):
     deletion_costs: bool = False
     """Whether each pod is annotated with about how many sockets it has, so
     that the one with the fewest goes first; needs the right to patch pods."""
+
+    @field_validator("redis_sentinels", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(v.strip() for v in value.split(",") if v.strip())
+        return value
 
 
 class KeycloakSettings(OperatorSettings):

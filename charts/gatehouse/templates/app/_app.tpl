@@ -6,6 +6,9 @@
 {{ include "gatehouse.fromField" (dict "name" "POD_NAME" "path" "metadata.name") }}
 {{ include "gatehouse.fromSecret" (dict "name" "DB_PASSWORD" "secret" $secret "key" "db-password") }}
 {{ include "gatehouse.fromSecret" (dict "name" "REDIS_PASSWORD" "secret" $secret "key" "redis-password" "isOptional" (eq .Values.redis.mode "external")) }}
+{{- if .Values.redis.external.sentinels }}
+{{ include "gatehouse.fromSecret" (dict "name" "REDIS_SENTINEL_PASSWORD" "secret" $secret "key" "redis-sentinel-password" "isOptional" true) }}
+{{- end }}
 {{ include "gatehouse.fromSecret" (dict "name" "KEYCLOAK_SERVICE_CLIENT_SECRET" "secret" $secret "key" "keycloak-service-client-secret" "isOptional" (not .Values.keycloak.realm.create)) }}
 {{- if .Values.operators.rbac.enabled }}
 {{ include "gatehouse.fromSecret" (dict "name" "RBAC_SIGNING_KEY" "secret" $secret "key" "rbac-signing-key") }}
