@@ -148,7 +148,8 @@ class ExistingSecrets(Part):
     """`users.acl` and `probe-password`, for the bundled server."""
     keycloak: Name = ""
     """`db-password`, `bootstrap-client-id` and `bootstrap-client-secret`,
-    for the bundled server."""
+    for the bundled server. For Keycloak's own operator: `db-username`,
+    `db-password`, `client-id` and `client-secret`."""
     keycloak_tls: Name = ""
     """`tls.crt`, `tls.key` and `ca.crt`, for the bundled server."""
     demo: Name = ""
@@ -416,7 +417,7 @@ class Redis(Pods):
 
 
 class KeycloakDatabase(Part):
-    """The bundled Keycloak's database, if PostgreSQL is not bundled."""
+    """The database of a Keycloak of this release, if PostgreSQL is yours."""
 
     host: Text = ""
     """Its host."""
@@ -435,6 +436,16 @@ class ExternalKeycloak(Part):
     url: Url = ""
     """Where pods reach it."""
     ca: Ca = Ca()
+
+
+class OperatedKeycloak(Part):
+    """A `Keycloak` that Keycloak's own operator runs."""
+
+    instances: Count = 2
+    """How many servers."""
+    spec: dict[str, Any] = empty(dict)
+    """More of the Keycloak's spec, such as `image`; it wins over what the
+    chart says."""
 
 
 class Demo(Part):
@@ -485,8 +496,9 @@ class Host(Part):
 class Keycloak(Pods):
     """Keycloak."""
 
-    mode: Literal["bundled", "external"] = "bundled"
-    """`bundled`: one server of this release. `external`: yours."""
+    mode: Literal["bundled", "external", "operator"] = "bundled"
+    """`bundled`: one server of this release. `external`: yours. `operator`:
+    servers of this release, which Keycloak's own operator runs."""
     image: Image = Image(repository="quay.io/keycloak/keycloak", tag="26.7.3")
     hostname: Url = ""
     """Its public address, such as https://login.example.com, which tokens
@@ -494,6 +506,7 @@ class Keycloak(Pods):
     realm: Realm = Realm()
     database: KeycloakDatabase = KeycloakDatabase()
     external: ExternalKeycloak = ExternalKeycloak()
+    operator: OperatedKeycloak = OperatedKeycloak()
     ingress: Host = Host()
     """An Ingress of its own; Keycloak's paths are below `/realms` and
     `/resources` there, its administration is not."""

@@ -16,6 +16,8 @@ _OPERATORS: Final = {
     "monitoring.coreos.com/v1",
     "postgresql.cnpg.io/v1",
     "keda.sh/v1alpha1",
+    "k8s.keycloak.org/v2alpha1",
+    "k8s.keycloak.org/v2beta1",
     "gateway.networking.k8s.io/v1",
 }
 """Kinds of others; the first two are tried on a real cluster."""

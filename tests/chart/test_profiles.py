@@ -307,7 +307,7 @@ GUARDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         },
     ),
     "an Ingress of somebody else's Keycloak": (
-        "keycloak.ingress is for the bundled Keycloak",
+        "keycloak.ingress is for a Keycloak of the release",
         {
             **GIVEN,
             "keycloak": {
@@ -380,7 +380,9 @@ def test_what_does_not_go_together_is_said(
     assert message in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["exporters", "postgres-operator"])
+@pytest.mark.parametrize(
+    "name", ["exporters", "keycloak-operator", "postgres-operator"]
+)
 def test_who_calls_whom_is_allowed_on_both_sides(
     name: str, renderer: Renderer
 ) -> None:
@@ -406,7 +408,13 @@ def test_who_calls_whom_is_allowed_on_both_sides(
         if "podSelector" in peer
     }
     # Servers of one cluster talk to each other.
-    assert out == into - {("postgres", "postgres")}
+    into -= {("postgres", "postgres")}
+    if name == "keycloak-operator":
+        # Of its servers that operator says who may come in.
+        assert not {pair for pair in out if pair[0] == "keycloak"}
+        out |= {("keycloak", "postgres"), ("keycloak", "app")}
+        into |= {pair for pair in out if pair[1] == "keycloak"}
+    assert out == into
     if name == "exporters":
         assert ("redis-exporter", "redis") in out
         assert ("postgres-exporter", "postgres") in out
@@ -427,6 +435,8 @@ def part(selecting: Manifest) -> str:
     labels = selecting["podSelector"]["matchLabels"]
     if labels == {"cnpg.io/cluster": "gatehouse-postgres"}:
         return "postgres"
+    if labels.get("app.kubernetes.io/managed-by") == "keycloak-operator":
+        return "keycloak"
     return str(labels[COMPONENT])
 
 
@@ -448,6 +458,38 @@ def test_cloudnative_pg_is_told_what_it_is_given(renderer: Renderer) -> None:
         cluster["postgresql"]["synchronous"]
     )
     assert {"additionalPodAffinity": {"x": 1}} == cluster["affinity"]
+
+
+def test_keycloaks_own_operator_is_told_what_the_bundled_one_is(
+    renderer: Renderer,
+) -> None:
+    """By the names of its resource; what somebody says of it wins."""
+    values = profile("keycloak-operator")
+    manifests = renderer.manifests(values)
+    (found,) = (one for one in manifests if one["kind"] == "Keycloak")
+    spec = found["spec"]
+    assert values["keycloak"]["operator"]["spec"]["image"] == spec["image"]
+    assert values["keycloak"]["hostname"] == spec["hostname"]["hostname"]
+    assert spec["db"]["url"].endswith(
+        "?sslmode=verify-full&sslrootcert=/etc/gatehouse/trust/postgres.crt"
+    )
+    pod = spec["unsupported"]["podTemplate"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    (container,) = pod["containers"]
+    assert {"drop": ["ALL"]} == container["securityContext"]["capabilities"]
+    secrets = {
+        one["metadata"]["name"]: one.get("data")
+        for one in manifests
+        if one["kind"] == "Secret"
+    }
+    held = secrets[spec["bootstrapAdmin"]["service"]["secret"]]
+    assert {"client-id", "client-secret"} <= held.keys()
+    for name in ("usernameSecret", "passwordSecret"):
+        asked = spec["db"][name]
+        assert asked["key"] in secrets[asked["name"]]
+    (ingress,) = (one for one in manifests if one["kind"] == "Ingress")
+    backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]
+    assert f"{found['metadata']['name']}-service" == backend["service"]["name"]
 
 
 def the_cluster(manifests: list[Manifest]) -> Manifest:

@@ -23,6 +23,7 @@ PARTS: Final = 4
 """In so many tests, which may run beside each other."""
 GUARDED: Final = (
     *("is needed", "must be existing", "is for the bundled", "needs "),
+    "is for a Keycloak of the release",
     "is for a Redis of yours",
     *("is more than", "is for a Service", "but preStopSeconds"),
 )
@@ -235,7 +236,7 @@ def contexts() -> dict[str, Values]:
             *("default", "external", "monitoring", "ingress", "hpa", "keda"),
             *("http-route", "demo", "existing-bundled", "external-postgres"),
             *("no-operators", "scheduled", "exporters", "postgres-operator"),
-            "existing-operator",
+            *("existing-operator", "keycloak-operator"),
         )
     }
     make_fit(found.setdefault("all given", {}))

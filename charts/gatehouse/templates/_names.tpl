@@ -79,11 +79,16 @@ labels: {{- include "gatehouse.labels" . | nindent 2 }}
 
 {{/* Where the service, and who calls it, finds Keycloak. */}}
 {{- define "gatehouse.keycloakUrl" -}}
-{{- if eq .Values.keycloak.mode "bundled" -}}
-https://{{ include "gatehouse.address" (list . "keycloak") }}:8443
-{{- else -}}
+{{- if eq .Values.keycloak.mode "external" -}}
 {{ trimSuffix "/" .Values.keycloak.external.url }}
+{{- else -}}
+https://{{ include "gatehouse.keycloakService" . }}.{{ .Release.Namespace }}.svc:8443
 {{- end -}}
+{{- end -}}
+
+{{/* The Service of a Keycloak of this release; its own operator adds a word. */}}
+{{- define "gatehouse.keycloakService" -}}
+{{ include "gatehouse.named" (list . (ternary "keycloak-service" "keycloak" (eq .Values.keycloak.mode "operator"))) }}
 {{- end -}}
 
 {{/* The origin that tokens name. */}}

@@ -99,7 +99,7 @@ failureThreshold: {{ default 3 .failures }}
 {{/* The certificates that are trusted, as YAML: file name -> {secret, key}. */}}
 {{- define "gatehouse.trust" -}}
 {{- $values := .Values -}}
-{{- if eq $values.keycloak.mode "bundled" }}
+{{- if ne $values.keycloak.mode "external" }}
 keycloak.crt: {secret: {{ include "gatehouse.secret" (list . "keycloakTls") }}, key: ca.crt}
 {{- else if $values.keycloak.external.ca.secret }}
 keycloak.crt: {secret: {{ $values.keycloak.external.ca.secret }}, key: {{ $values.keycloak.external.ca.key }}}

@@ -71,8 +71,14 @@ redis:
     user operator on #${operator-redis:sha256} resetchannels ~rbac:* %R~ack:* -@all +@read +set +eval +evalsha +script|load +@connection -@dangerous +info (+publish &rbac:*)
 keycloak:
   db-password: ${keycloak-db}
+{{- if eq $values.keycloak.mode "operator" }}
+  db-username: {{ (include "gatehouse.keycloakDatabase" . | fromYaml).username }}
+  client-id: gatehouse-bootstrap
+  client-secret: ${bootstrap-client}
+{{- else }}
   bootstrap-client-id: gatehouse-bootstrap
   bootstrap-client-secret: ${bootstrap-client}
+{{- end }}
 {{- if $values.keycloak.realm.demo.enabled }}
 demo:
   reader: ${demo-reader}
@@ -83,9 +89,13 @@ demo:
 
 {{/* The names that Keycloak's certificate is for. */}}
 {{- define "gatehouse.keycloakNames" -}}
-{{- $name := include "gatehouse.named" (list . "keycloak") -}}
-{{- $namespace := .Release.Namespace -}}
-{{ $name }},{{ $name }}.{{ $namespace }},{{ $name }}.{{ $namespace }}.svc,{{ $name }}.{{ $namespace }}.svc.cluster.local,localhost
+{{- $names := list -}}
+{{- range $suffix := list "keycloak" "keycloak-service" -}}
+{{- $name := include "gatehouse.named" (list $ $suffix) -}}
+{{- $in := printf "%s.%s" $name $.Release.Namespace -}}
+{{- $names = concat $names (list $name $in (printf "%s.svc" $in) (printf "%s.svc.cluster.local" $in)) -}}
+{{- end -}}
+{{ append $names "localhost" | join "," }}
 {{- end -}}
 
 {{/* The name of the Secret of which all passwords are made. */}}
