@@ -478,7 +478,7 @@ def test_keycloaks_own_operator_is_told_what_the_bundled_one_is(
     (container,) = pod["containers"]
     assert {"drop": ["ALL"]} == container["securityContext"]["capabilities"]
     secrets = {
-        one["metadata"]["name"]: one.get("data")
+        one["metadata"]["name"]: one.get("data", {})
         for one in manifests
         if one["kind"] == "Secret"
     }
