@@ -1,6 +1,7 @@
 """Rows that wait are stored, whatever happens to the database meanwhile."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 from prometheus_client import REGISTRY
 from sqlalchemy import make_url
 
@@ -35,6 +37,8 @@ ROW = AuditRow(
     duration_ms=1.5,
 )
 SECONDS = 10
+ROWS = 300
+TURNS = 40
 
 
 def dropped() -> float:
@@ -139,6 +143,39 @@ async def test_batch_under_way_is_finished(
     await until(lambda: len(queue) == 50)
     await writer.close()
     assert [("ada", number) for number in range(250)] == await stored(database)
+
+
+def test_a_connection_lost_under_a_batch_leaves_nothing_behind(
+    migrated: Servers,
+) -> None:
+    """No error that nobody hears of, in whatever moment it is lost."""
+    environment = {k.lower(): v for k, v in migrated.environment.items()}
+    settings = Settings(**environment)  # type: ignore[arg-type]
+    unheard: list[dict[str, Any]] = []
+
+    async def cut_in_each_turn() -> None:
+        queue = AuditQueue(ROWS, ROWS)
+        writer = AuditWriter(settings, queue)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: unheard.append(context))
+        for turns in range(TURNS):
+            for _ in range(ROWS):
+                queue.put(ROW)
+            storing = asyncio.create_task(writer._try())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if writer._connection is not None:
+                writer._connection._transport.abort()
+            await storing
+            while queue:
+                await writer._try()
+            gc.collect()
+        await writer.close()
+
+    # As in production: asyncio's own loop takes what is written too late.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(cut_in_each_turn())
+    assert [] == unheard
 
 
 async def test_rows_wait_while_the_database_is_away(
