@@ -8,7 +8,7 @@ from pydantic import SecretStr, ValidationError
 from websockets.asyncio.client import connect
 
 from app.api.ws.constants import PkgID, RSPCode
-from app.settings import Settings
+from app.settings import DatabaseSettings, Settings
 from gatehouse_operator.publisher import Publisher, RedisAway
 from gatehouse_operator.redis_client import connected
 from gatehouse_operator.settings import RoleMapSettings
@@ -23,16 +23,28 @@ from tests.fixtures.sockets import ask
 
 @pytest.mark.parametrize("by_force", [True, False])
 async def test_a_new_primary_is_found(
-    by_force: bool, start_service: StartService, pair: Pair, servers: Servers
+    by_force: bool,
+    start_service: StartService,
+    pair: Pair,
+    servers: Servers,
+    database_settings: DatabaseSettings,
 ) -> None:
     """Limits and pushes go on with it, and no socket is closed."""
-    # No other service may run here: it would publish to another Redis.
+    # A database of its own: the others' services would publish from theirs,
+    # to another Redis.
+    url = database_settings.database_url
+    assert url is not None
     token = await token_of(servers, "editor")
     LEDGER.keep("token", token)
     headers = {"Authorization": f"Bearer {token}"}
-    limits = {"RATE_LIMIT_ENABLED": "true", "RATE_LIMIT_PER_MINUTE": "1000"}
+    overrides = {
+        **pair.environment,
+        "DATABASE_URL": url.get_secret_value(),
+        "RATE_LIMIT_ENABLED": "true",
+        "RATE_LIMIT_PER_MINUTE": "1000",
+    }
     async with (
-        start_service(SERVE, **pair.environment, **limits) as process,
+        start_service(SERVE, **overrides) as process,
         httpx.AsyncClient(base_url=process.url, headers=headers) as client,
         connect(
             process.ws_url, additional_headers=headers, proxy=None
