@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final, cast
 
 import msgspec
@@ -49,14 +50,14 @@ def log_together(name: str, events: Iterable[EventDict]) -> None:
     They are complete: the log context of this moment is not added.
     """
     config = structlog.get_config()
-    usual = structlog.get_logger(name)
+    usual = _usual(name)
     if config["logger_factory"] is not LineLogger:  # we write no lines here
         for event in events:
             usual.info(**event)
         return
     if not usual.is_enabled_for(logging.INFO):
         return
-    logger = LineLogger(name)
+    logger = _lines(name)
     _, *processors = config["processors"]
     lines = []
     for event in events:
@@ -66,6 +67,12 @@ def log_together(name: str, events: Iterable[EventDict]) -> None:
         lines.append(f"{line}\n")
     output.write("".join(lines))
     output.flush()
+
+
+@cache
+def _usual(name: str) -> Any:
+    """Return a module's logger, which takes long to make."""
+    return structlog.get_logger(name)
 
 
 class LineLogger(structlog.WriteLogger):
@@ -78,6 +85,11 @@ class LineLogger(structlog.WriteLogger):
     def __init__(self, name: str = "app", *_: Any) -> None:
         super().__init__(cast("Any", output))
         self.name = name
+
+
+@cache
+def _lines(name: str) -> LineLogger:
+    return LineLogger(name)
 
 
 def configure_logging(settings: Settings) -> None:
