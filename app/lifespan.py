@@ -5,6 +5,7 @@ is away answers its probes, is not ready, and becomes ready by itself. So a
 dependency's outage never turns into a crash loop.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import (
     AbstractAsyncContextManager,
@@ -13,7 +14,7 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import structlog
 from fastapi import FastAPI
@@ -37,6 +38,7 @@ from app.server.drain import Drain
 from app.settings import Settings
 from app.storage.audit import AuditQueue
 from app.storage.db import Database
+from app.storage.errors import is_known
 from app.storage.redis import RRedis
 from app.storage.role_maps import RoleMaps
 from app.storage.session_stream import SessionStream
@@ -129,6 +131,7 @@ def make_lifespan(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        asyncio.get_running_loop().set_exception_handler(_report)
         async with AsyncExitStack() as stack:
             if spans is not None:
                 spans.start()
@@ -145,6 +148,12 @@ def make_lifespan(
             }
 
     return lifespan
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what the event loop has to say, unless it is known."""
+    if not is_known(context):
+        loop.default_exception_handler(context)
 
 
 def _build(

@@ -4,8 +4,9 @@ Errors are told apart by SQLSTATE, never by their text. What is not listed
 is a mistake of ours and stays as it is, to be seen as one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -59,6 +60,20 @@ _BY_CLASS: dict[str, Fact] = {
     "57": _away,  # shutdown, crash, starting up
     "58": _away,  # the server's own system error
 }
+
+
+def is_known(context: Mapping[str, Any]) -> bool:
+    """Say whether what the event loop reports was told to whom it concerns.
+
+    A write to a connection that has just been lost raises an error of
+    uvloop's; the driver passes it on, and leaves behind a future that has
+    another one, and that nobody waits for (asyncpg's `copy_in`).
+
+    Args:
+        context: What the loop's exception handler is given.
+    """
+    error = context.get("exception")
+    return isinstance(error, asyncpg.ConnectionDoesNotExistError)
 
 
 _DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError)
