@@ -38,7 +38,7 @@ def _rows(schema: Mapping[str, Any]) -> Iterator[str]:
     required = schema["required"]
     for name, field in schema["properties"].items():
         default = "**required**" if name in required else _default(field)
-        meaning = field["description"] + _choices(field)
+        meaning = " ".join(field["description"].split()) + _choices(field)
         yield f"| `{name.upper()}` | {default} | {meaning} |"
 
 

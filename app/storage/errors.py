@@ -4,6 +4,7 @@ Errors are told apart by SQLSTATE, never by their text. What is not listed
 is a mistake of ours and stays as it is, to be seen as one.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -67,11 +68,14 @@ def is_known(context: Mapping[str, Any]) -> bool:
 
     A write to a connection that has just been lost raises an error of
     uvloop's; the driver passes it on, and leaves behind a future that has
-    another one, and that nobody waits for (asyncpg's `copy_in`).
+    another one, and that nobody waits for (asyncpg's `copy_in`). What a task
+    of ours has ended with is news.
 
     Args:
         context: What the loop's exception handler is given.
     """
+    if isinstance(context.get("future"), asyncio.Task):
+        return False
     error = context.get("exception")
     return isinstance(error, asyncpg.ConnectionDoesNotExistError)
 

@@ -39,17 +39,22 @@ def primary(
         options: How the primary is spoken to.
     """
     given = _given(settings)
-    is_tls = given["ssl"]
+    # A connection without TLS knows no authorities.
+    spoken = {
+        name: value
+        for name, value in options.items()
+        if given["ssl"] or name != "ssl_ca_certs"
+    }
     asked: dict[str, Any] = {
         "socket_timeout": c.REDIS_CONNECT_TIMEOUT_SECONDS,
         "socket_connect_timeout": c.REDIS_CONNECT_TIMEOUT_SECONDS,
         # The next one is asked at once.
         "retry": Retry(NoBackoff(), 0),
         "password": _revealed(settings.redis_sentinel_password),
-        "ssl": is_tls,
+        "ssl": given["ssl"],
     }
-    if is_tls and "ssl_ca_certs" in options:
-        asked["ssl_ca_certs"] = options["ssl_ca_certs"]
+    if "ssl_ca_certs" in spoken:
+        asked["ssl_ca_certs"] = spoken["ssl_ca_certs"]
     addresses = [_address(one) for one in settings.redis_sentinels]
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         addresses, sentinel_kwargs=asked
@@ -59,7 +64,7 @@ def primary(
         name,
         redis_class=kind,
         connection_pool_class=_Pool,
-        **{**options, **given},
+        **{**spoken, **given},
     )
     return client
 

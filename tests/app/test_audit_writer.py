@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 import uvloop
@@ -178,6 +179,14 @@ def test_a_connection_lost_under_a_batch_is_no_news(
         runner.run(cut_in_each_turn())
     assert reports
     assert all(map(is_known, reports))
+
+
+async def test_what_a_task_has_ended_with_is_news() -> None:
+    """Also where it is the same error: somebody should have waited for it."""
+    task = asyncio.create_task(asyncio.sleep(0))
+    error = asyncpg.ConnectionDoesNotExistError("lost")
+    assert not is_known({"future": task, "exception": error})
+    await task
 
 
 async def test_rows_wait_while_the_database_is_away(

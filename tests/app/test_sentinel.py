@@ -1,6 +1,7 @@
 """A Redis whose primary is whoever its Sentinels say."""
 
 import secrets
+from pathlib import Path
 
 import httpx
 import pytest
@@ -40,6 +41,7 @@ async def test_a_new_primary_is_found(
     overrides = {
         **pair.environment,
         "DATABASE_URL": url.get_secret_value(),
+        "REDIS_CA_FILE": __file__,  # of no use, without TLS
         "RATE_LIMIT_ENABLED": "true",
         "RATE_LIMIT_PER_MINUTE": "1000",
     }
@@ -76,6 +78,7 @@ async def test_the_operator_finds_it_too(pair: Pair) -> None:
     settings = RoleMapSettings(
         namespace="any",
         rbac_signing_key=SecretStr("k" * 32),
+        redis_ca_file=Path(__file__),
         **environment,  # type: ignore[arg-type]
     )
     async with connected(settings) as redis:

@@ -40,6 +40,8 @@ async def connected(settings: RoleMapSettings) -> AsyncIterator[Redis]:
             given: dict[str, Any] = {**user, **parse_url(url)}
             is_tls = given.pop("connection_class", None) is SSLConnection
             options["ssl"] = is_tls
+            if not is_tls:  # such a connection knows no authorities
+                options.pop("ssl_ca_certs", None)
             sentinel = _sentinel(settings, options)
             for one in sentinel.sentinels:
                 stack.push_async_callback(one.aclose)
