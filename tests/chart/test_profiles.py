@@ -197,9 +197,13 @@ def test_an_operator_has_the_rules_of_its_code(
 def test_what_ending_a_pod_costs_is_said_where_it_matters(
     renderer: Renderer,
 ) -> None:
-    """Where something scales."""
-    for mode in ("none", "hpa"):
-        manifests = renderer.manifests({"autoscaling": {"mode": mode}})
+    """Where something scales, and a policy limits who says it."""
+    for mode, checks in (("none", True), ("hpa", False), ("hpa", True)):
+        values = {
+            "autoscaling": {"mode": mode},
+            "admission": {"enabled": checks},
+        }
+        manifests = renderer.manifests(values)
         (operator,) = (
             pod
             for name, pod in pods_of(manifests)
@@ -209,7 +213,15 @@ def test_what_ending_a_pod_costs_is_said_where_it_matters(
             one["name"]: one.get("value")
             for one in operator["containers"][0]["env"]
         }
-        assert ("true" if mode == "hpa" else "false") == env["DELETION_COSTS"]
+        is_said = mode == "hpa" and checks
+        assert str(is_said).lower() == env["DELETION_COSTS"]
+        (role,) = (
+            one["rules"]
+            for one in manifests
+            if one["kind"] == "Role"
+            and one["metadata"]["name"] == "gatehouse-operator-rbac"
+        )
+        assert is_said is (DELETION_COST_RULES[0] in role)
 
 
 def test_rights_are_written_down(renderer: Renderer) -> None:

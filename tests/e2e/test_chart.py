@@ -315,9 +315,7 @@ async def test_nothing_is_lost_whatever_is_deleted(
         await asyncio.to_thread(restarted, kubectl, f"deployment/{NAME}")
         over.set()
         await probe
-        pod = kubectl.json(
-            *("get", "pod", "-l", "app.kubernetes.io/component=app")
-        )["items"][0]["metadata"]["name"]
+        pod = pods(kubectl)[0]["metadata"]["name"]
         await asyncio.to_thread(
             kubectl, "delete", "pod", pod, "--force", "--grace-period=0"
         )
@@ -384,9 +382,8 @@ def codes(journal: Journal) -> set[int | str]:
 
 def sockets_by_pod(kubectl: Kubectl) -> dict[str, float]:
     """How many sockets each pod has had since it started."""
-    pods = kubectl.json("get", "pod", "-l", "app.kubernetes.io/component=app")
     found = {}
-    for pod in pods["items"]:
+    for pod in pods(kubectl):
         address = pod["status"]["podIP"]
         text = httpx.get(f"http://{address}:9000/metrics").text
         pattern = r'^ws_connections_total\{status="accepted"\} (\S+)'
@@ -568,6 +565,20 @@ async def test_the_pod_with_the_fewest_sockets_goes_first(
         }
         answers = [await ask(one, PkgID.ME) for one in sockets]
     assert {RSPCode.OK} == {answer["status_code"] for answer in answers}
+    # As an autoscaler does, whose number neither an upgrade nor going back
+    # may change.
+    await asyncio.to_thread(release.upgrade, {"app": {"docsEnabled": False}})
+    assert 2 == replicas(kubectl)
+    await asyncio.to_thread(release.upgrade, {"app": {"docsEnabled": True}})
+    kubectl("scale", f"deployment/{NAME}", "--replicas=3")
+    back = ("rollback", NAME, "--wait", "--timeout", "5m")
+    await asyncio.to_thread(release.helm, *back)
+    assert 3 == replicas(kubectl)
+
+
+def replicas(kubectl: Kubectl) -> int:
+    """How many pods of the service there are to be."""
+    return int(kubectl.json("get", f"deployment/{NAME}")["spec"]["replicas"])
 
 
 def pods(kubectl: Kubectl) -> list[dict[str, Any]]:

@@ -50,3 +50,19 @@ volumeMounts:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}
+
+{{/* How many pods there are, for as long as nobody has scaled them: not to say
+     it would make it one. Who has scaled them owns the number from then on,
+     and an old one would be in the way of a rollback. What Helm 3 does not say
+     any more it takes away, whoever else owns it. */}}
+{{- define "gatehouse.scaledReplicas" -}}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (include "gatehouse.fullname" .) -}}
+{{- $isOurs := semverCompare "<4.0.0-0" .Capabilities.HelmVersion.Version -}}
+{{- $isScaled := false -}}
+{{- range dig "metadata" "managedFields" list $live -}}
+{{- if eq (dig "subresource" "" .) "scale" }}{{ $isScaled = true }}{{ end -}}
+{{- end -}}
+{{- if or $isOurs (not $isScaled) -}}
+{{ dig "spec" "replicas" "" $live }}
+{{- end -}}
+{{- end -}}
