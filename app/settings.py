@@ -199,7 +199,7 @@ class Settings(DatabaseSettings):
     audit_queue_max_size: Count = c.AUDIT_QUEUE_MAX_SIZE
     """Audit rows that may wait while the database is away."""
     audit_batch_size: Count = c.AUDIT_BATCH_SIZE
-    """Audit rows stored at a time."""
+    """Audit rows stored at a time, at most."""
     audit_batch_timeout_seconds: Annotated[float, Field(gt=0, le=1)] = (
         c.AUDIT_BATCH_TIMEOUT_SECONDS
     )

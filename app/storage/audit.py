@@ -21,7 +21,7 @@ import msgspec
 import structlog
 
 from app.api.ws.constants import RSPCode
-from app.constants import MAX_NAME_LENGTH
+from app.constants import AUDIT_ENOUGH_ROWS, MAX_NAME_LENGTH
 from app.schemas.user import UserModel
 from app.types import AuditOutcome, Protocol
 from app.utils import metrics
@@ -125,6 +125,7 @@ class AuditQueue:
     def __init__(self, max_size: int, batch_size: int) -> None:
         self._max_size = max_size
         self._batch_size = batch_size
+        self._enough = min(batch_size, AUDIT_ENOUGH_ROWS)
         self._rows: deque[AuditRow] = deque()
         self._batch_waits = asyncio.Event()
         self._overflows = False
@@ -135,7 +136,7 @@ class AuditQueue:
     @property
     def has_batch(self) -> bool:
         """Whether as many rows wait as are stored at a time."""
-        return len(self._rows) >= self._batch_size
+        return len(self._rows) >= self._enough
 
     def settle(self, action: Action, status: int) -> None:
         """Give an action that has ended its row, unless it has one."""

@@ -14,6 +14,7 @@ import uvloop
 from prometheus_client import REGISTRY
 from sqlalchemy import make_url
 
+from app.constants import AUDIT_ENOUGH_ROWS
 from app.settings import DatabaseSettings, Settings
 from app.storage.audit import AuditQueue, AuditRow, storable
 from app.storage.db import Database
@@ -129,6 +130,27 @@ async def test_ending_process_loses_no_row(
         service, "SELECT id FROM user_action WHERE req_id = $1", req_id
     )
     assert 30 == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "enough"),
+    [(AUDIT_ENOUGH_ROWS * 5, AUDIT_ENOUGH_ROWS), (3, 3)],
+)
+async def test_not_all_that_fits_is_waited_for(
+    batch_size: int, enough: int
+) -> None:
+    """Where rows come fast, a COPY stores few; what waits meanwhile, more."""
+    queue = AuditQueue(1000, batch_size)
+    for _ in range(enough - 1):
+        queue.put(ROW)
+    async with asyncio.timeout(SECONDS):
+        await queue.wait(0.01)
+        assert not queue.has_batch
+        queue.put(ROW)
+        await queue.wait(3600)
+    for _ in range(batch_size):
+        queue.put(ROW)
+    assert batch_size == len(queue.first())
 
 
 async def test_batch_under_way_is_finished(
