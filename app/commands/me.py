@@ -2,7 +2,7 @@
 
 from app.commands.base import BaseCommand
 from app.managers.rbac_manager import RBACManager
-from app.schemas.me import MeRead, Permissions
+from app.schemas.me import MeRead
 from app.schemas.user import UserModel
 
 
@@ -14,11 +14,10 @@ class DescribeUserCommand(BaseCommand[UserModel, MeRead]):
 
     async def execute(self, input_data: UserModel) -> MeRead:
         """Describe this user."""
-        permissions = self.rbac.permissions_of(input_data)
         return MeRead(
             id=input_data.id,
             username=input_data.username,
             roles=sorted(input_data.roles),
-            permissions=Permissions.model_validate(permissions),
+            permissions=self.rbac.permissions_of(input_data),
             expires_at=input_data.expires_at,
         )

@@ -21,6 +21,7 @@ from app.managers.rbac_rules import (
     find_faults,
     find_unknown,
 )
+from app.schemas.me import Permissions
 from app.schemas.permissions import (
     ANY,
     Permission,
@@ -48,9 +49,7 @@ class Snapshot:
     revision: int
     ws: WsChecks
     http: HttpChecks
-    lines: dict[frozenset[str], dict[str, list[str]]] = field(
-        default_factory=dict
-    )
+    lines: dict[frozenset[str], Permissions] = field(default_factory=dict)
 
 
 class RBACManager:
@@ -162,14 +161,14 @@ class RBACManager:
         check = checks.get(method) or checks.get(ANY)
         return check is not None and check.permits(user.roles)
 
-    def permissions_of(self, user: UserModel) -> dict[str, list[str]]:
+    def permissions_of(self, user: UserModel) -> Permissions:
         """List what the user may do, as sorted lines of the map.
 
-        The lists are those of everybody with these roles: do not change them.
+        They are those of everybody with these roles: do not change them.
         """
         snapshot = self._snapshot
         if snapshot is None:
-            return {"http": [], "ws": []}
+            return Permissions(http=[], ws=[])
         lines = snapshot.lines.get(user.roles)
         if lines is None:
             lines = self._lines(snapshot, user.roles)
@@ -177,9 +176,7 @@ class RBACManager:
                 snapshot.lines[user.roles] = lines
         return lines
 
-    def _lines(
-        self, snapshot: Snapshot, roles: frozenset[str]
-    ) -> dict[str, list[str]]:
+    def _lines(self, snapshot: Snapshot, roles: frozenset[str]) -> Permissions:
         http = [
             str(Permission.http(method, template))
             for template, checks in snapshot.http.items()
@@ -191,7 +188,7 @@ class RBACManager:
             for number, check in snapshot.ws.items()
             if check.permits(roles)
         ]
-        return {"http": sorted(http), "ws": sorted(ws)}
+        return Permissions(http=sorted(http), ws=sorted(ws))
 
     def required_roles(self, method: str, template: str) -> str | list[str]:
         """Name who may use this method of this route template.

@@ -9,15 +9,10 @@ from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
-from structlog.contextvars import (
-    bind_contextvars,
-    get_contextvars,
-    unbind_contextvars,
-)
 from structlog.typing import EventDict
 
 from app.constants import PROBES
-from app.logging import log_together
+from app.logging import begin_log_context, log_context, log_together
 from app.middlewares.answering import Answering
 from app.types import RequestId
 from app.utils.ip import Network, client_address
@@ -56,7 +51,7 @@ class AccessLog:
         end = _end(scope, status, seconds)
         if self._traced:
             end |= current_trace()
-        self._ended.append({**_context(scope), **end})
+        self._ended.append({**log_context(), **end})
 
     def _write(self) -> None:
         ended, self._ended = self._ended, []
@@ -105,10 +100,7 @@ class RequestContextMiddleware:
             "address": client_address(scope, self.trusted_proxies),
             "answering": answering,
         }
-        bind_contextvars(request_id=request_id)
-        # A request that has waited for the one before it, on its connection,
-        # is given its context.
-        unbind_contextvars("user")
+        begin_log_context({"request_id": request_id})
         app = self.app if scope["type"] == "http" else self.sockets
         try:
             await app(scope, receive, answering)
@@ -119,17 +111,6 @@ class RequestContextMiddleware:
             # It refers to the server's part of the request, which refers to
             # the scope: without it, all of that is gone at once.
             del scope["state"]["answering"]
-
-
-def _context(scope: Scope) -> EventDict:
-    """Return the log context; a request's would take time to collect."""
-    if scope["type"] != "http":
-        return get_contextvars()
-    state = scope["state"]
-    context = {"request_id": state["request_id"]}
-    if "action" in state:
-        context["user"] = state["action"].user.id
-    return context
 
 
 def _end(scope: Scope, status: int, seconds: float) -> dict[str, Any]:

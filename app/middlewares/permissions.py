@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.auth import bearer_token
 from app.exceptions import PermissionDenied, Unauthenticated
+from app.logging import log_context
 from app.middlewares.rate_limit import charge
 from app.routing import HTTPRoute, RouteTable
 from app.schemas.user import UserModel
@@ -73,7 +73,7 @@ async def _permitted_user(
         raise
     scope["state"]["action"] = _action(scope, method, route, user)
     await charge(scope, route, user)
-    structlog.contextvars.bind_contextvars(user=user.id)
+    log_context()["user"] = user.id
     if not container.rbac.check_http_permission(method, route.template, user):
         raise PermissionDenied(f"http {method} {route.template}")
     return user

@@ -57,11 +57,16 @@ _URL: Final = re.compile(r"(://[^\s/:@\"'\\]*:)[^\s/?#\"']+(?=@)")
 
 def scrub(text: str) -> str:
     """Return the text without tokens, passwords and cookies."""
+    return _search(text) if is_suspicious(text) else text
+
+
+def is_suspicious(text: str) -> bool:
+    """Say whether a secret might be in it; most text has none."""
     lower = text.lower()
-    for word in _SUSPICIOUS:
+    for word in _SUSPICIOUS:  # noqa: SIM110  (twice as fast as `any`)
         if word in lower:
-            return _search(text)
-    return text
+            return True
+    return False
 
 
 def _search(text: str) -> str:

@@ -15,7 +15,6 @@ import asyncpg
 import httpx
 import pytest
 import structlog
-from structlog.contextvars import merge_contextvars
 from structlog.processors import JSONRenderer
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -298,12 +297,17 @@ class Written(io.RawIOBase):
         return len(part)
 
 
+def unchanged(_: Any, __: str, event: Any) -> Any:
+    """Do nothing to an event."""
+    return event
+
+
 @pytest.fixture
 def as_json() -> Iterator[None]:
     """Events of this process are lines of JSON."""
     before = structlog.get_config()
     structlog.configure(
-        processors=[merge_contextvars, JSONRenderer()],
+        processors=[unchanged, JSONRenderer(), unchanged],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         logger_factory=LineLogger,
     )
@@ -330,6 +334,22 @@ def test_lines_logged_together_are_written_at_once(
     ]
     logger.info("e")
     assert b"e\n" == written.parts[-1]
+
+
+@pytest.mark.usefixtures("as_json")
+def test_a_secret_takes_no_other_line_along(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One without an end is missing to the end of its own line."""
+    secrets = ("/b?token=0123456789", '/c "password": "0123456789')
+    paths = ("/a", *secrets, "/d")
+    log_together("b", [{"event": "request", "path": path} for path in paths])
+    out = capsys.readouterr().out
+    assert "0123456789" not in out
+    first, second, _, last = out.splitlines()
+    assert ["/a", "/b?token=[removed]", "/d"] == [
+        json.loads(line)["path"] for line in (first, second, last)
+    ]
 
 
 async def test_ends_are_not_logged_where_nobody_wants_it(

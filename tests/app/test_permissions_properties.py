@@ -118,8 +118,8 @@ def test_lists_agree_with_checks(
         for number, name in CATALOGUE.ws.items()
         if rbac.check_ws_permission(number, user(roles))
     )
-    assert expected == listed["ws"]
-    for line in listed["http"]:
+    assert expected == listed.ws
+    for line in listed.http:
         _, method, template = line.split(" ")
         assert rbac.check_http_permission(method, template, user(roles))
 

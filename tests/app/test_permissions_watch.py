@@ -68,7 +68,7 @@ async def soon(condition: Callable[[], bool]) -> None:
 
 
 def permitted(rbac: RBACManager) -> list[str]:
-    return rbac.permissions_of(USER)["ws"]
+    return rbac.permissions_of(USER).ws
 
 
 def write(path: Path, content: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.managers.rbac_manager import Catalogue, RBACManager
+from app.schemas.me import Permissions
 from app.schemas.permissions import PermissionMap, PermissionMapError
 from app.schemas.user import UserModel
 from app.types import UserId, Username
@@ -58,8 +59,7 @@ def test_no_map_denies() -> None:
     assert rbac.snapshot is None
     assert not rbac.check_ws_permission(1, everyone)
     assert not rbac.check_http_permission("GET", "/authors", everyone)
-    nothing: dict[str, list[str]] = {"http": [], "ws": []}
-    assert nothing == rbac.permissions_of(everyone)
+    assert Permissions(http=[], ws=[]) == rbac.permissions_of(everyone)
     assert rbac.required_roles("GET", "/authors") == []
     assert rbac.required_ws_roles(1) == []
 
@@ -94,7 +94,7 @@ def test_permissions_of_a_user(
 ) -> None:
     """A user's permissions are those whose rules his roles satisfy."""
     rbac = manager()
-    assert expected == rbac.permissions_of(user(*roles))
+    assert expected == rbac.permissions_of(user(*roles)).model_dump()
 
 
 def test_what_is_not_listed_is_denied() -> None:
@@ -172,7 +172,7 @@ def test_lenient_warns_of_the_unknown() -> None:
     ]
     expected = ["http GET /new", "http PUT /authors", "ws 77", "ws NEW"]
     assert expected == warned
-    assert rbac.permissions_of(user("reader"))["ws"] == ["ws GET_AUTHORS"]
+    assert rbac.permissions_of(user("reader")).ws == ["ws GET_AUTHORS"]
 
 
 def test_undeclared_roles_are_refused_live_too() -> None:

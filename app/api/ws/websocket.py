@@ -26,7 +26,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import structlog
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.ws.constants import CloseCode, RSPCode
@@ -44,6 +43,7 @@ from app.exceptions import (
     Unauthenticated,
     Unavailable,
 )
+from app.logging import log_context
 from app.managers.outlet import Outlet
 from app.schemas.message import ResponseModel
 from app.schemas.user import UserModel
@@ -120,7 +120,7 @@ class PackageAuthWebSocketEndpoint(ABC):
         if known is not None and user.id != known.id:
             message = "The token is another user's"
             raise Unauthenticated(message)
-        structlog.contextvars.bind_contextvars(user=user.id)
+        log_context()["user"] = user.id
         if self._life is None:
             self._newcomer = user
         else:
