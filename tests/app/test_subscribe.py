@@ -151,7 +151,7 @@ async def test_two_replays_of_one_socket_lose_nothing(
             await socket.send(json.dumps(message))
         got = await next_pushes(socket, 2)
         await store_authors(database, "Bob")
-        assert sorted(BOTH) == sorted(push["pkg_id"] for push in got)
+        assert sorted(BOTH) == sorted(push["pkg_id"] for push in got), got
         assert ["Bob"] == await next_names(socket, 1)
 
 
