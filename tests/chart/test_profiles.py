@@ -472,6 +472,23 @@ def test_cloudnative_pg_is_told_what_it_is_given(renderer: Renderer) -> None:
     assert {"additionalPodAffinity": {"x": 1}} == cluster["affinity"]
 
 
+def test_a_name_that_is_no_plain_yaml_hides_no_refusal(
+    renderer: Renderer,
+) -> None:
+    """What is told is what is wrong, not where a template stumbled."""
+    values = profile("keycloak-operator")
+    values["postgres"] = {
+        "mode": "external",
+        "external": {"host": "db.example.com"},
+    }
+    values["keycloak"]["database"] = {
+        "host": "db.example.com",
+        "username": "team: keycloak # 1",
+    }
+    with pytest.raises(HelmError, match=r"secrets\.mode must be existing"):
+        renderer.manifests(values)
+
+
 def test_keycloaks_own_operator_is_told_what_the_bundled_one_is(
     renderer: Renderer,
 ) -> None:

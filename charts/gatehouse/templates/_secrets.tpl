@@ -72,7 +72,7 @@ redis:
 keycloak:
   db-password: ${keycloak-db}
 {{- if eq $values.keycloak.mode "operator" }}
-  db-username: {{ (include "gatehouse.keycloakDatabase" . | fromYaml).username }}
+  db-username: {{ (include "gatehouse.keycloakDatabase" . | fromYaml).username | quote }}
   client-id: gatehouse-bootstrap
   client-secret: ${bootstrap-client}
 {{- else }}
