@@ -261,9 +261,12 @@ async def test_a_client_of_keycloak_is_made_and_kept(
 
         await until(is_right, DRIFT_SECONDS)
     say(f"drift put right after {since(began):.1f} s")
-    described = kubectl("describe", "kc/robot")
-    assert "DriftCorrected" in described
-    assert "redirectUris" in described
+
+    async def is_told() -> bool:
+        described = kubectl("describe", "kc/robot")
+        return "DriftCorrected" in described and "redirectUris" in described
+
+    await until(is_told, DRIFT_SECONDS)
 
 
 CLIENTS: Final = f"/admin/realms/{NAME}/clients"
