@@ -284,8 +284,11 @@ OTEL_FLUSH_SECONDS: Final = 2.0
 GC_YOUNG_SECONDS: Final = 0.05
 """How often new objects are looked through, which takes 2 ms for 100 sockets
 that have come meanwhile."""
-GC_ALL_SECONDS: Final = 3600.0
-"""How often all objects are, which takes 90 ms with 10,000 sockets."""
+GC_LOOKS: Final = 20
+"""After how many looks it is asked what memory is in use, which takes 1 ms."""
+GC_GROWTH: Final = 0.25
+"""By what part that grows until all objects are looked through, which takes
+90 ms with 10,000 sockets. Python itself has the same rule for objects."""
 TASK_ERROR_BACKOFF_SECONDS: Final = 1.0
 HEALTH_CHECK_TIMEOUT_SECONDS: Final = 1.0
 HEALTH_CACHE_SECONDS: Final = 1.0

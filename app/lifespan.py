@@ -23,7 +23,7 @@ from opentelemetry.trace import Tracer
 from app.auth import AuthBackend
 from app.constants import (
     ACTIONS_FILE_POLL_SECONDS,
-    GC_ALL_SECONDS,
+    GC_GROWTH,
     GC_YOUNG_SECONDS,
     LOOP_LOOK_SECONDS,
     LOOP_WARN_SECONDS,
@@ -262,7 +262,7 @@ def _start_tasks(container: Container, supervisor: Supervisor) -> None:
         ),
     )
     supervisor.start(
-        "garbage", partial(collect_garbage, GC_YOUNG_SECONDS, GC_ALL_SECONDS)
+        "garbage", partial(collect_garbage, GC_YOUNG_SECONDS, GC_GROWTH)
     )
     _follow_role_map(container, supervisor)
 
