@@ -61,6 +61,7 @@ def log_together(name: str, events: Iterable[EventDict]) -> None:
     if not usual.is_enabled_for(logging.INFO):
         return
     logger = _lines(name)
+    # Without the first, which adds a context, and the last, which scrubs.
     _, *processors, _ = config["processors"]
     lines = []
     for event in events:

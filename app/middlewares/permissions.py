@@ -71,9 +71,9 @@ async def _permitted_user(
     except Unauthenticated:
         await charge(scope, route, None)
         raise
+    log_context()["user"] = user.id
     scope["state"]["action"] = _action(scope, method, route, user)
     await charge(scope, route, user)
-    log_context()["user"] = user.id
     if not container.rbac.check_http_permission(method, route.template, user):
         raise PermissionDenied(f"http {method} {route.template}")
     return user

@@ -98,8 +98,7 @@ class _HeldAnswer:
         if self._start is None:
             await self._send(message)
             return
-        body = message.get("body", b"")
-        self._body = self._body + body if self._body else body
+        self._body += message.get("body", b"")
         if self._whole and message.get("more_body", False):
             return
         await self._complete(self._start)

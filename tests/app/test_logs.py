@@ -268,6 +268,32 @@ async def test_a_line_is_about_its_own_request(
     assert {"/me": (True, 32), "/none": (False, 32)} == known
 
 
+async def test_a_line_names_a_user_who_is_refused(
+    start_service: StartService, sign_in: SignIn
+) -> None:
+    """Also who has asked too often, and may not."""
+    headers = {"Authorization": f"Bearer {sign_in('reader')}"}
+    async with (
+        start_service(
+            SERVE,
+            RATE_LIMIT_ENABLED="true",
+            RATE_LIMIT_PER_MINUTE="2",
+            RATE_LIMIT_BURST="0",
+        ) as service,
+        heard(service) as said,
+        httpx.AsyncClient(headers=headers) as client,
+    ):
+        for path in ("/me", "/audit-logs", "/me"):
+            await client.get(service.url + path)
+    lines = [json.loads(line) for line in said]
+    known = [
+        (line["status"], "user" in line)
+        for line in lines
+        if line["event"] == "request" and line["path"] != "/livez"
+    ]
+    assert [(200, True), (403, True), (429, True)] == known
+
+
 @pytest.mark.parametrize(
     "said",
     ["a", "\u00e9\u2028\x85", "\ud800", 2**70, ZeroDivisionError, ()],
