@@ -8,7 +8,7 @@ each look takes as long as little work does. Requests and connections leave
 no garbage, and what else does, such as an exception that refers to itself,
 is mostly over by the next look. What was still in use then, and is garbage
 now, waits for a look through everything, which comes when the memory in use
-has grown by a part: garbage is never more than that.
+has grown by a part of the least there was since the last.
 """
 
 import asyncio
@@ -24,19 +24,21 @@ async def collect_garbage(seconds: float, growth: float) -> NoReturn:
 
     Args:
         seconds: How often what was made meanwhile is looked through.
-        growth: By what part the blocks of memory in use may grow until
-            everything is looked through.
+        growth: By what part of their least number the blocks of memory in
+            use may grow until everything is looked through.
     """
     gc.disable()
     try:
         while True:
             gc.freeze()
-            most = sys.getallocatedblocks() * (1 + growth)
-            while sys.getallocatedblocks() < most:
+            least = blocks = sys.getallocatedblocks()
+            while blocks <= least * (1 + growth):
+                least = min(least, blocks)
                 for _ in range(GC_LOOKS):
                     await asyncio.sleep(seconds)
                     gc.collect(0)
                     gc.freeze()
+                blocks = sys.getallocatedblocks()
             gc.unfreeze()
             gc.collect()
     finally:

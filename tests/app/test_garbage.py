@@ -76,6 +76,25 @@ async def test_what_is_old_waits_until_memory_has_grown(
     assert more
 
 
+async def test_what_has_grown_is_told_from_the_least(
+    collect: Callable[[float], None],
+) -> None:
+    """Memory that was in use for a while is no room for garbage."""
+    while_busy: list[list[Any]] = [[] for _ in range(200_000)]
+    collect(0.05)
+    old = Knot()
+    await asyncio.sleep(0.2)
+    knot = weakref.ref(old)
+    del old, while_busy
+    await asyncio.sleep(0.3)
+    assert knot() is not None
+    part = sys.getallocatedblocks() // 10
+    more: list[list[Any]] = [[] for _ in range(min(part, 150_000))]
+    await asyncio.sleep(0.5)
+    assert knot() is None
+    assert more
+
+
 async def test_python_looks_by_itself_again_afterwards(
     collect: Callable[[float], None],
 ) -> None:
