@@ -1,119 +1,39 @@
-"""When garbage is looked for, and that a connection leaves none."""
+"""What lasts as long as the process is not looked through again."""
 
 import asyncio
 import gc
-import sys
 import time
-import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from app.tasks.garbage import collect_garbage
+from app.constants import GC_FULL_AFTER, GC_YOUNG_OBJECTS
+from app.utils.garbage import lasting_objects
 from tests.fixtures.service import Service
 from tests.fixtures.sockets import ask, open_socket
 
 SECONDS = 10
-ENDLESS = 1000.0
 OURS = ("app.", "uvicorn.", "uvloop.", "httptools.")
 
 
-class Knot:
-    """Refers to itself, so nobody but the collector lets go of it."""
-
-    def __init__(self) -> None:
-        self.itself = self
-
-
-@pytest.fixture
-async def collect() -> AsyncIterator[Callable[[float], None]]:
-    """Start the task, with this growth until everything is looked through."""
-    tasks = []
-
-    def start(growth: float) -> None:
-        tasks.append(asyncio.create_task(collect_garbage(0.005, growth)))
-
-    yield start
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def test_what_is_garbage_soon_is_found_soon(
-    collect: Callable[[float], None],
-) -> None:
-    """It is found among what is new."""
-    collect(ENDLESS)
-    await asyncio.sleep(0)
-    knot = weakref.ref(Knot())
-    assert knot() is not None
-    async with asyncio.timeout(SECONDS):
-        while knot() is not None:  # noqa: ASYNC110  (a deadline bounds it)
-            await asyncio.sleep(0.01)
-
-
-@pytest.mark.parametrize(
-    ("growth", "is_found"), [(ENDLESS, False), (0.01, True)]
-)
-async def test_what_is_old_waits_until_memory_has_grown(
-    collect: Callable[[float], None], growth: float, is_found: bool
-) -> None:
-    """What was seen in use is found by the look through everything."""
-    collect(growth)
-    await asyncio.sleep(0.2)
-    old = Knot()
-    knot = weakref.ref(old)
-    await asyncio.sleep(0.2)
-    del old
-    await asyncio.sleep(0.2)
-    assert knot() is not None
-    more: list[list[Any]] = [[] for _ in range(sys.getallocatedblocks() // 50)]
-    await asyncio.sleep(0.5)
-    assert is_found == (knot() is None)
-    assert more
-
-
-async def test_what_has_grown_is_told_from_the_least(
-    collect: Callable[[float], None],
-) -> None:
-    """Memory that was in use for a while is no room for garbage."""
-    while_busy: list[list[Any]] = [[] for _ in range(200_000)]
-    collect(0.05)
-    old = Knot()
-    await asyncio.sleep(0.2)
-    knot = weakref.ref(old)
-    del old, while_busy
-    await asyncio.sleep(0.3)
-    assert knot() is not None
-    part = sys.getallocatedblocks() // 10
-    more: list[list[Any]] = [[] for _ in range(min(part, 150_000))]
-    await asyncio.sleep(0.5)
-    assert knot() is None
-    assert more
-
-
-async def test_python_looks_by_itself_again_afterwards(
-    collect: Callable[[float], None],
-) -> None:
-    """Whoever runs a service in his process finds it as it was."""
-    collect(ENDLESS)
-    await asyncio.sleep(0.05)
-    assert not gc.isenabled()
-    assert gc.get_freeze_count()
-    (task,) = (t for t in asyncio.all_tasks() if "collect" in repr(t))
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert gc.isenabled()
-    assert not gc.get_freeze_count()
+def test_what_is_there_is_left_out_until_the_block_is_left() -> None:
+    """Whoever runs two services in a process finds it as it was."""
+    gc.unfreeze()
+    before = gc.get_threshold()
+    with lasting_objects():
+        assert (GC_YOUNG_OBJECTS, before[1], GC_FULL_AFTER) == (
+            gc.get_threshold()
+        )
+        assert 0 < gc.get_freeze_count()
+    assert (before, 0) == (gc.get_threshold(), gc.get_freeze_count())
 
 
 @pytest.fixture
 def saved() -> Iterator[list[Any]]:
     """What would be left to look for; it is kept instead."""
-    gc.unfreeze()
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
@@ -126,7 +46,6 @@ def saved() -> Iterator[list[Any]]:
 
 def kinds(garbage: list[Any]) -> set[str]:
     """The server's own kinds of objects among them."""
-    gc.unfreeze()
     gc.collect()
     names = {f"{type(x).__module__}.{type(x).__name__}" for x in garbage}
     return {name for name in names if name.startswith(OURS)}
