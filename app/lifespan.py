@@ -23,6 +23,9 @@ from opentelemetry.trace import Tracer
 from app.auth import AuthBackend
 from app.constants import (
     ACTIONS_FILE_POLL_SECONDS,
+    GC_ALL_AFTER,
+    GC_MANY,
+    GC_SECONDS,
     LOOP_LOOK_SECONDS,
     LOOP_WARN_SECONDS,
 )
@@ -43,6 +46,7 @@ from app.storage.redis import RRedis
 from app.storage.role_maps import RoleMaps
 from app.storage.session_stream import SessionStream
 from app.tasks.audit_writer import AuditWriter
+from app.tasks.garbage import collect_garbage
 from app.tasks.kc_user_session import UserSessionTask
 from app.tasks.loop_watchdog import watch_loop
 from app.tasks.permissions_watch import watch_permissions
@@ -52,7 +56,6 @@ from app.tasks.role_map_follower import RoleMapFollower
 from app.tasks.sign_out import sign_out
 from app.tasks.supervisor import Supervisor
 from app.utils.deadline import Deadlines
-from app.utils.garbage import lasting_objects
 from app.utils.health import Check, Health
 from app.utils.jwks import JWKSCache
 from app.utils.logout_token import LogoutTokens
@@ -140,7 +143,6 @@ def make_lifespan(
             container = _build(settings, router, rbac, tracer, stack)
             supervisor = await stack.enter_async_context(Supervisor())
             _start_tasks(container, supervisor)
-            stack.enter_context(lasting_objects())
             yield {
                 "container": container,
                 "drain": container.drain,
@@ -259,6 +261,9 @@ def _start_tasks(container: Container, supervisor: Supervisor) -> None:
             LOOP_WARN_SECONDS,
             container.admission.note_lag,
         ),
+    )
+    supervisor.start(
+        "garbage", partial(collect_garbage, GC_SECONDS, GC_MANY, GC_ALL_AFTER)
     )
     _follow_role_map(container, supervisor)
 

@@ -15,6 +15,7 @@ from app.exceptions import (
     NotFound,
     PayloadTooLarge,
 )
+from app.utils.garbage import let_go
 from app.utils.metrics import UNMATCHED, app_errors_total
 from app.utils.problems import problem_response
 from app.utils.validation import to_field_errors
@@ -48,6 +49,7 @@ class ErrorsMiddleware:
             response = problem_response(
                 _as_fact(error, scope), scope["state"]["request_id"]
             )
+            let_go(error)
             await response(scope, receive, send)
 
 

@@ -96,7 +96,8 @@ class FrameWire:
         await self._protocol.writable.wait()
 
     def _flush(self) -> None:
-        frames, self._frames = self._frames, []
+        frames = b"".join(self._frames)
+        self._frames.clear()  # not another list: a new object for each answer
         self._size = 0
         if frames and self.is_open:
-            self._protocol.transport.write(b"".join(frames))
+            self._protocol.transport.write(frames)

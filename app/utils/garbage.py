@@ -1,26 +1,17 @@
-"""What Python looks through for garbage, and how often."""
-
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from app.constants import GC_FULL_AFTER, GC_YOUNG_OBJECTS
+"""What would be left to look for."""
 
 
-@contextmanager
-def lasting_objects() -> Iterator[None]:
-    """Look no more through what there is, until the block is left.
+def let_go(error: BaseException) -> None:
+    """Keep of an error that was answered nothing but what it says.
 
-    Code, schemas and tables live as long as the process. Looking through
-    them stalls it for longer than a request takes, each time. What is young
-    is looked through when there is enough of it to be worth it, and what is
-    old seldom: connections that end leave nothing to look for.
+    Its traceback holds the functions that it went through, with all that they
+    had in hand, and often the error itself: a knot of some hundred objects
+    that only a look for garbage would undo.
     """
-    thresholds = gc.get_threshold()
-    gc.set_threshold(GC_YOUNG_OBJECTS, thresholds[1], GC_FULL_AFTER)
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*thresholds)
+    errors: list[BaseException | None] = [error]
+    while errors:
+        known = errors.pop()
+        if known is not None:
+            errors += known.__cause__, known.__context__
+            known.__cause__ = known.__context__ = None
+            known.with_traceback(None)

@@ -1,39 +1,132 @@
-"""What lasts as long as the process is not looked through again."""
+"""When garbage is looked for, and that connections and errors leave none."""
 
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Iterator
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from http import HTTPStatus
+from types import FrameType
 from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from app.constants import GC_FULL_AFTER, GC_YOUNG_OBJECTS
-from app.utils.garbage import lasting_objects
+from app.api.ws.constants import PkgID
+from app.tasks.garbage import collect_garbage
 from tests.fixtures.service import Service
 from tests.fixtures.sockets import ask, open_socket
 
 SECONDS = 10
+SELDOM = 1_000_000
 OURS = ("app.", "uvicorn.", "uvloop.", "httptools.")
 
 
-def test_what_is_there_is_left_out_until_the_block_is_left() -> None:
-    """Whoever runs two services in a process finds it as it was."""
-    gc.unfreeze()
-    before = gc.get_threshold()
-    with lasting_objects():
-        assert (GC_YOUNG_OBJECTS, before[1], GC_FULL_AFTER) == (
-            gc.get_threshold()
-        )
-        assert 0 < gc.get_freeze_count()
-    assert (before, 0) == (gc.get_threshold(), gc.get_freeze_count())
+class Knot:
+    """Refers to itself, so nobody but the collector lets go of it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+async def collect() -> AsyncIterator[Callable[..., None]]:
+    """Start the task with what is many, and what is seldom."""
+    tasks = []
+
+    def start(many: int, all_after: int = SELDOM) -> None:
+        work = collect_garbage(0.01, many, all_after)
+        tasks.append(asyncio.create_task(work))
+
+    yield start
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for something that is bound to happen."""
+    async with asyncio.timeout(SECONDS):
+        while not is_so():  # noqa: ASYNC110  (a deadline bounds it)
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_garbage_soon_is_found_soon(
+    collect: Callable[..., None],
+) -> None:
+    """It is found among what is new."""
+    collect(many=SELDOM)
+    await asyncio.sleep(0)
+    knot = weakref.ref(Knot())
+    assert knot() is not None
+    await until(lambda: knot() is None)
+
+
+async def test_what_is_garbage_later_is_found_when_there_is_much(
+    collect: Callable[..., None],
+) -> None:
+    """What has been seen in use once is looked through once more."""
+    collect(many=1000)
+    await asyncio.sleep(0)
+    knots = [Knot() for _ in range(500)]
+    await until(lambda: len(gc.get_objects(1)) >= len(knots))
+    first = weakref.ref(knots[0])
+    knots.clear()
+    assert first() is not None
+    knots += [Knot() for _ in range(1500)]
+    await until(lambda: first() is None)
+
+
+async def test_what_is_much_and_lasts_is_looked_through_no_more(
+    collect: Callable[..., None],
+) -> None:
+    """A look takes as long as one through what is newer."""
+    collect(many=1000)
+    await asyncio.sleep(0)
+    frozen = gc.get_freeze_count()
+    knots = [Knot() for _ in range(3000)]
+    await until(lambda: gc.get_freeze_count() >= frozen + len(knots))
+    assert len(gc.get_objects()) < len(knots)
+
+
+async def test_what_was_left_out_is_looked_through_in_the_end(
+    collect: Callable[..., None],
+) -> None:
+    """What was garbage only then does not stay for ever."""
+    collect(many=100, all_after=3)
+    await asyncio.sleep(0)
+    frozen = gc.get_freeze_count()
+    knots = [Knot() for _ in range(1000)]
+    await until(lambda: gc.get_freeze_count() >= frozen + len(knots))
+    first = weakref.ref(knots[0])
+    knots.clear()
+    await asyncio.sleep(0.05)
+    assert first() is not None
+    while first() is not None:
+        knots += [Knot() for _ in range(1000)]
+        await until(lambda: len(gc.get_objects()) < 1000)
+
+
+async def test_python_looks_by_itself_again_afterwards(
+    collect: Callable[..., None],
+) -> None:
+    """Whoever runs a service in his process finds it as it was."""
+    collect(many=SELDOM)
+    await asyncio.sleep(0.05)
+    assert not gc.isenabled()
+    assert gc.get_freeze_count()
+    (task,) = (t for t in asyncio.all_tasks() if "collect_g" in repr(t))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert gc.isenabled()
+    assert not gc.get_freeze_count()
 
 
 @pytest.fixture
 def saved() -> Iterator[list[Any]]:
     """What would be left to look for; it is kept instead."""
+    gc.unfreeze()
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
@@ -46,9 +139,17 @@ def saved() -> Iterator[list[Any]]:
 
 def kinds(garbage: list[Any]) -> set[str]:
     """The server's own kinds of objects among them."""
+    gc.unfreeze()
     gc.collect()
-    names = {f"{type(x).__module__}.{type(x).__name__}" for x in garbage}
-    return {name for name in names if name.startswith(OURS)}
+    return {name for name in map(kind, garbage) if name.startswith(OURS)}
+
+
+def kind(thing: Any) -> str:
+    """Where something is from: a function's frame is from its module."""
+    if type(thing) is FrameType:  # a dead proxy has no class to ask
+        module = thing.f_globals.get("__name__")
+        return f"{module}.{thing.f_code.co_name}"
+    return f"{type(thing).__module__}.{type(thing).__name__}"
 
 
 async def until_gone(service: Service) -> None:
@@ -94,5 +195,50 @@ async def test_a_connection_that_has_gone_leaves_no_garbage(
         async with httpx.AsyncClient() as client:
             for path in ("/livez", "/me", "/livez"):
                 await client.get(service.url + path)
+    await until_gone(service)
+    assert set() == kinds(saved)
+
+
+REFUSED = {
+    "found invalid": ({"named": "x"}, HTTPStatus.UNPROCESSABLE_ENTITY),
+    "refused by the database": ({"name": "Twice"}, HTTPStatus.CONFLICT),
+}
+
+
+@pytest.mark.parametrize(("body", "status"), REFUSED.values(), ids=REFUSED)
+async def test_a_refused_request_leaves_no_garbage(
+    service: Service,
+    sign_in: Callable[[str], str],
+    saved: list[Any],
+    body: dict[str, str],
+    status: HTTPStatus,
+) -> None:
+    """An error's traceback is let go of when it has been answered."""
+    headers = {"Authorization": f"Bearer {sign_in('admin')}"}
+    async with httpx.AsyncClient(headers=headers) as client:
+        await client.post(service.url + "/authors", json={"name": "Twice"})
+        kinds(saved)  # the first request of all is not what is looked at
+        saved.clear()
+        gc.freeze()
+        for _ in range(3):
+            url = service.url + "/authors"
+            answer = await client.post(url, json=body)
+            assert status == answer.status_code
+    await until_gone(service)
+    assert set() == kinds(saved)
+
+
+async def test_a_refused_message_leaves_no_garbage(
+    service: Service, sign_in: Callable[[str], str], saved: list[Any]
+) -> None:
+    """The same is true on a socket."""
+    async with open_socket(service, sign_in("admin")) as socket:
+        twice = {"name": "Twice on a socket"}
+        await ask(socket, PkgID.CREATE_AUTHOR, twice)
+        kinds(saved)
+        saved.clear()
+        for _ in range(3):
+            answer = await ask(socket, PkgID.CREATE_AUTHOR, twice)
+            assert answer["status_code"]
     await until_gone(service)
     assert set() == kinds(saved)

@@ -41,6 +41,7 @@ from app.routing import Context, Package, Socket
 from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.user import ANONYMOUS, UserModel
 from app.storage.audit import Action
+from app.utils.garbage import let_go
 from app.utils.metrics import app_errors_total
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ async def _answer(
     except AppError as error:
         if isinstance(error, DeadlineExceeded):
             _count(error, container, request.pkg_id)
+        let_go(error)
         return _refusal(error, request.pkg_id, request.req_id)
     except Exception as error:
         logger.exception(
@@ -113,6 +115,7 @@ async def _answer(
             req_id=request.req_id,
         )
         _count(error, container, request.pkg_id)
+        let_go(error)
         return internal_error(request)
 
 
