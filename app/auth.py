@@ -143,7 +143,10 @@ class AuthBackend:
             digest = sha256(encoded).digest()
             if self._generation != self._keys.generation:
                 self._forget_everyone()
-            user = self._users.get(digest) or await self._verify(encoded)
+            user = self._users.get(digest)
+            if user is None:
+                user = await self._verify(encoded)
+                self._users[digest] = user
             self._keep(digest, user)
         except AppError as error:
             _attempts[(_status(error, "failed"),)].inc()
@@ -156,7 +159,6 @@ class AuthBackend:
         if user.expires_at <= self._clock():
             self._users.pop(digest, None)
             raise Unauthenticated("The token has expired")
-        self._users[digest] = user
         self._users.move_to_end(digest)
         if len(self._users) > self._cache_size:
             self._users.popitem(last=False)

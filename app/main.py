@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
 from app.api.ws.consumers.web import serve_socket
@@ -149,6 +149,19 @@ class _Api(FastAPI):
     limited further in.
     """
 
+    is_traced = False
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve one request or socket."""
+        stack = self.middleware_stack
+        if stack is None or self.is_traced:
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await stack(scope, receive, send)
+
     def build_middleware_stack(self) -> ASGIApp:
         """Return our middlewares, with the framework behind them."""
         app: Any = super().build_middleware_stack()
@@ -186,6 +199,7 @@ def make_api(
         api.router.app, api.router
     )
     api.state.routes = surface.routes
+    api.is_traced = telemetry is not UNTRACED
     return api
 
 

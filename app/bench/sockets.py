@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 from statistics import median
@@ -12,9 +12,10 @@ from typing import Final
 from app.bench.crowd import Crowd
 from app.bench.inside import Stalls
 from app.bench.load import Load, loaded
+from app.bench.measure import ECHO_ACCEPTS
 from app.bench.rows import CHAIN, NOISE, Row, spread
 from app.bench.runner import MICROSECONDS, Runner
-from app.bench.target import Target, make_service
+from app.bench.target import Target, make_echo, make_service
 from app.bench.wire import Script
 from app.constants import WS_MAX_CONNECTIONS_PER_USER
 
@@ -43,27 +44,40 @@ class _Step:
 
 
 async def measure_sockets(runner: Runner) -> list[Row]:
-    """Open a few sockets, then more, on a server that has none yet."""
-    steps = runner.plan.sockets
-    scripts = _scripts(runner.stage.crowd, steps[-1])
+    """Open a few sockets, then more, on servers that have none yet."""
+    scripts = _scripts(runner.stage.crowd, runner.plan.sockets[-1])
+    echoes = [replace(s, accepts=ECHO_ACCEPTS["WS"]) for s in scripts]
+    async with (
+        runner.stage.target(make_echo) as target,
+        loaded(target.port, []) as load,
+    ):
+        floor = await _steps(runner, target, load, echoes)
     async with (
         runner.stage.target(make_service) as target,
         loaded(target.port, []) as load,
     ):
-        taken = [
-            await _step(
-                runner, target, load, scripts[len(load.connections) : n]
-            )
-            for n in steps
-        ]
+        taken = await _steps(runner, target, load, scripts)
         spoken = target.memory_bytes
         with runner.watched(target):
             stalls = await Stalls(runner, target, load).measure()
-    return [*_growth(taken, spoken), *stalls]
+    return [*_growth(taken, floor, spoken), *stalls]
 
 
-def _growth(steps: Sequence[_Step], spoken: int) -> list[Row]:
+async def _steps(
+    runner: Runner, target: Target, load: Load, scripts: Sequence[Script]
+) -> list[_Step]:
+    return [
+        await _step(runner, target, load, scripts[len(load.connections) : n])
+        for n in runner.plan.sockets
+    ]
+
+
+def _growth(
+    steps: Sequence[_Step], floor: Sequence[_Step], spoken: int
+) -> list[Row]:
     first, last = steps[0], steps[-1]
+    growth = last.cost / first.cost
+    least = floor[-1].cost / floor[0].cost
     more = last.sockets - first.sockets
     idle = (last.memory - first.memory) / more / _KIB
     parts = [
@@ -72,6 +86,7 @@ def _growth(steps: Sequence[_Step], spoken: int) -> list[Row]:
     ]
     between = f"from {first.sockets:,} to {last.sockets:,}"
     costs = ", ".join(f"{s.cost:.0f}{spread(s.costs)}" for s in steps)
+    echoes = ", ".join(f"{s.cost:.0f}" for s in floor)
     quiet = ", ".join(f"{s.quiet:.3f}" for s in steps)
     return [
         Row(
@@ -86,10 +101,11 @@ def _growth(steps: Sequence[_Step], spoken: int) -> list[Row]:
         ),
         Row(
             f"a message, as sockets grow {between}",
-            last.cost / first.cost,
-            "x",
+            growth / least,
+            "x the echo's growth",
             must=NOISE,
-            note=f"{costs} us",
+            note=f"{growth:.3g} x: {costs} us; the echo's {least:.3g} x: "
+            f"{echoes} us",
         ),
         Row(
             "CPU of an idle signed-in socket",

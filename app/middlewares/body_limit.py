@@ -1,5 +1,7 @@
 """How much of a body is read."""
 
+from collections.abc import Awaitable
+
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,9 +17,9 @@ class BodyLimitMiddleware:
         self.app = app
         self.max_bytes = max_bytes
 
-    async def __call__(
+    def __call__(
         self, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    ) -> Awaitable[None]:
         """Serve one request.
 
         Raises:
@@ -25,8 +27,7 @@ class BodyLimitMiddleware:
                 the one that the framework lets through its body parser.
         """
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         if _declared(scope) > self.max_bytes:
             raise self._too_large()
         received = 0
@@ -39,7 +40,7 @@ class BodyLimitMiddleware:
                 raise self._too_large()
             return message
 
-        await self.app(scope, counted_receive, send)
+        return self.app(scope, counted_receive, send)
 
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"At most {self.max_bytes} bytes are read")

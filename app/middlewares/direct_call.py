@@ -122,7 +122,8 @@ class DirectCall:
         field: Any = route.response_field
         self._validate = partial(field.validate, loc=("response",))
         self._encode = partial(
-            field.serialize_json,
+            # Not the field's own, which hands on a dozen options twice.
+            field._type_adapter.serializer.to_json,  # noqa: SLF001
             include=route.response_model_include,
             exclude=route.response_model_exclude,
             by_alias=route.response_model_by_alias,

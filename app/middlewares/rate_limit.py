@@ -4,6 +4,7 @@ Who is charged is known only further in, where `PermAuthHTTPMiddleware` calls
 `charge`; the answer then tells where the client stands, whatever it is.
 """
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,9 +26,9 @@ class RateLimitMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(
+    def __call__(
         self, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    ) -> Awaitable[None]:
         """Serve one request.
 
         Raises:
@@ -38,7 +39,7 @@ class RateLimitMiddleware:
             route: HTTPRoute | None = state["route"]
             if route is not None and route.limited:
                 _limits(scope).refuse_exhausted(state["address"])
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 async def charge(

@@ -1,9 +1,9 @@
-"""A transport that gives the kernel an answer's head and body together.
+"""A transport that writes at the end of a turn of the event loop.
 
-uvicorn writes them one after the other, and each write wakes the client up:
-it costs as much as all our middlewares. What is written in one turn of the
-event loop goes out at its end, or earlier when there is much of it; nothing
-waits for a later turn.
+Each write wakes a client up, and a client that runs takes the CPU, or its
+caches, from the answers that are still to be made in this turn: a tenth of
+what small answers cost. So they go out together, or earlier when there is
+much of one; nothing waits for a later turn.
 """
 
 import asyncio

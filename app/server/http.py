@@ -4,6 +4,7 @@ import asyncio
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 import uvicorn
@@ -18,6 +19,7 @@ from websockets.http11 import Request
 from app import constants as c
 from app.server.admission import CPU, FILES, Admission
 from app.server.corked import CorkedTransport
+from app.server.cycle import Cycle
 from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
 from app.server.websocket import WebSocketProtocol
 
@@ -112,17 +114,47 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         """
         if self._unparsed + self._first_packet > c.MAX_HEADER_BYTES:
             self._measure_head()
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = self.parser.get_http_version()
         upgrade = self.parser.should_upgrade()
         if upgrade and not self._should_upgrade():
             return
-        super().on_headers_complete()
+        if not upgrade:
+            self._dispatch()
+            self._unanswered += 1
+            self.headers = []
         self._phase = BODY
         self._unparsed = 0
         if self._deadline is not None:
             self._stop_deadline()
-        if not upgrade:
-            self._unanswered += 1
-            self.headers = []
+
+    def _dispatch(self) -> None:
+        """Let the application answer, or wait until it has answered others."""
+        url, scope = httptools.parse_url(self.url), self.scope
+        path = url.path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        previous: Any = self.cycle
+        self.cycle = Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=self.parser.should_keep_alive()
+            and scope["http_version"] != "1.0",
+            on_response=self.on_response_complete,
+        )
+        if previous is None or previous.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         """Pass on a part of a body."""

@@ -52,6 +52,11 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+def are_left_out() -> bool:
+    """Whether no knot is looked through any more."""
+    return not any(type(thing) is Knot for thing in gc.get_objects())
+
+
 async def test_what_is_garbage_soon_is_found_soon(
     collect: Callable[..., None],
 ) -> None:
@@ -84,10 +89,10 @@ async def test_what_is_much_and_lasts_is_looked_through_no_more(
     """A look takes as long as one through what is newer."""
     collect(many=1000)
     await asyncio.sleep(0)
-    frozen = gc.get_freeze_count()
     knots = [Knot() for _ in range(3000)]
-    await until(lambda: gc.get_freeze_count() >= frozen + len(knots))
-    assert len(gc.get_objects()) < len(knots)
+    assert knots
+    assert not are_left_out()
+    await until(are_left_out)
 
 
 async def test_what_was_left_out_is_looked_through_in_the_end(
@@ -96,16 +101,14 @@ async def test_what_was_left_out_is_looked_through_in_the_end(
     """What was garbage only then does not stay for ever."""
     collect(many=100, all_after=3)
     await asyncio.sleep(0)
-    frozen = gc.get_freeze_count()
     knots = [Knot() for _ in range(1000)]
-    await until(lambda: gc.get_freeze_count() >= frozen + len(knots))
+    await until(are_left_out)
     first = weakref.ref(knots[0])
     knots.clear()
-    await asyncio.sleep(0.05)
     assert first() is not None
     while first() is not None:
         knots += [Knot() for _ in range(1000)]
-        await until(lambda: len(gc.get_objects()) < 1000)
+        await until(are_left_out)
 
 
 async def test_python_looks_by_itself_again_afterwards(

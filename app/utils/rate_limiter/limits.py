@@ -1,5 +1,7 @@
 """What is limited, and by how much."""
 
+from collections.abc import Awaitable
+
 from app.constants import RATE_LIMIT_WINDOW_SECONDS
 from app.exceptions import RateLimited
 from app.settings import Settings
@@ -57,31 +59,31 @@ class Limits:
         if self.is_enabled and verdict is not None:
             raise self._refusal("address", self.requests + self.burst, verdict)
 
-    async def spend_address(self, address: str | None) -> Verdict:
+    def spend_address(self, address: str | None) -> Awaitable[Verdict]:
         """Count what an address has asked for without a user.
 
         Raises:
             RateLimited: It was too much.
         """
-        return await self._spend(
+        return self._spend(
             "address", client_network(address), self._request_limit
         )
 
-    async def spend_request(self, user_id: UserId) -> Verdict:
+    def spend_request(self, user_id: UserId) -> Awaitable[Verdict]:
         """Count a request of a user.
 
         Raises:
             RateLimited: It was too much.
         """
-        return await self._spend("http", user_id, self._request_limit)
+        return self._spend("http", user_id, self._request_limit)
 
-    async def spend_message(self, user_id: UserId) -> Verdict:
+    def spend_message(self, user_id: UserId) -> Awaitable[Verdict]:
         """Count a message of a user, whichever socket it came through.
 
         Raises:
             RateLimited: It was too much.
         """
-        return await self._spend("ws_message", user_id, self._message_limit)
+        return self._spend("ws_message", user_id, self._message_limit)
 
     async def add_connection(self, user_id: UserId, connection: str) -> bool:
         """Count a socket, and say whether its user may have it."""
