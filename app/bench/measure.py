@@ -9,12 +9,14 @@ from app.api.ws.constants import PkgID
 from app.bench.load import Load, loaded
 from app.bench.rows import SOCKET_LIST, Rate, Row, spread
 from app.bench.runner import Comparison, Runner, Subject
-from app.bench.target import Target
+from app.bench.target import Target, make_reading_echo
 from app.bench.wire import Script
 from app.constants import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 ECHO_ACCEPTS: Final = {"WS": b'"pkg_id"', "HTTP": b"echo"}
 _PERCENT: Final = 100
+_LATENCY: Final = 5
+"""What p99 / p50 must be; where an echo that reads has more, nobody has."""
 
 
 @dataclass(frozen=True)
@@ -82,19 +84,24 @@ class Measure:
             rate = median(len(b.waits) / b.usage.seconds for b in busy) / 2
             ours = await self._waits(target, load, rate)
         echoes = [replace(s, accepts=ECHO_ACCEPTS["WS"]) for s in scripts]
-        async with loaded(self._servers.echo.port, echoes) as load:
-            floor = await self._waits(self._servers.echo, load, rate)
+        async with (
+            self._runner.stage.target(make_reading_echo) as target,
+            loaded(target.port, echoes) as load,
+        ):
+            least = await self._waits(target, load, rate)
         ratios = [p99 / p50 for p50, p99 in ours]
         p50, p99 = (median(w) * 1000 for w in zip(*ours, strict=True))
-        least = median(p99 / p50 for p50, p99 in floor)
+        floor = median(p99 / p50 for p50, p99 in least)
         return Row(
             "latency at half of saturation, WS 20-row read",
             median(ratios),
             "p99 / p50",
-            must=5,
+            must=_LATENCY,
             aim=3,
             note=f"{p50:.2f} ms and {p99:.2f} ms at {rate:.0f} a second"
-            f"{spread(ratios)}; the echo's, at this rate, is {least:.3g}",
+            f"{spread(ratios)}; an echo that reads 20 rows, at this rate, "
+            f"has {floor:.3g}",
+            disturbed=floor > _LATENCY,
         )
 
     async def _waits(

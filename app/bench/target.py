@@ -18,7 +18,7 @@ import psutil
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.bench.echo import echo
+from app.bench.echo import ReadingEcho, echo
 from app.bench.naive import make_naive_app
 from app.constants import (
     DEV_PROBE_SECONDS,
@@ -44,6 +44,15 @@ MakeApp = Callable[[Settings], Any]
 def make_echo(_: Settings) -> ASGIApp:
     """Return the echo."""
     return echo
+
+
+def make_reading_echo(settings: Settings) -> ASGIApp:
+    """Return the echo that reads, as the service does, from PostgreSQL."""
+    address = settings.sqlalchemy_url.set(drivername="postgresql")
+    return ReadingEcho(
+        address.render_as_string(hide_password=False),
+        settings.db_read_pool_size,
+    )
 
 
 def make_service(settings: Settings) -> ASGIApp:
@@ -140,7 +149,7 @@ def _serve(
     settings = load_settings()
     configure_logging(settings)
     options = uvicorn_options(settings)
-    if make_app is make_echo:
+    if make_app in (make_echo, make_reading_echo):
         options |= _UVICORNS_OWN
     config = uvicorn.Config(make_app(settings), backlog=4096, **options)
     uvicorn.Server(config).run(sockets=[listener])
