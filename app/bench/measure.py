@@ -15,8 +15,6 @@ from app.constants import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 ECHO_ACCEPTS: Final = {"WS": b'"pkg_id"', "HTTP": b"echo"}
 _PERCENT: Final = 100
-_LATENCY: Final = 5
-"""What p99 / p50 must be; where an echo that reads has more, nobody has."""
 
 
 @dataclass(frozen=True)
@@ -85,23 +83,26 @@ class Measure:
             ours = await self._waits(target, load, rate)
         echoes = [replace(s, accepts=ECHO_ACCEPTS["WS"]) for s in scripts]
         async with (
-            self._runner.stage.target(make_reading_echo) as target,
-            loaded(target.port, echoes) as load,
+            self._runner.stage.target(make_reading_echo) as reading,
+            loaded(self._servers.echo.port, echoes) as plain_load,
+            loaded(reading.port, echoes) as reading_load,
         ):
-            least = await self._waits(target, load, rate)
+            plain = await self._waits(self._servers.echo, plain_load, rate)
+            read = await self._waits(reading, reading_load, rate)
         ratios = [p99 / p50 for p50, p99 in ours]
         p50, p99 = (median(w) * 1000 for w in zip(*ours, strict=True))
-        floor = median(p99 / p50 for p50, p99 in least)
+        echo, reader = (
+            median(p99 / p50 for p50, p99 in waits) for waits in (plain, read)
+        )
         return Row(
             "latency at half of saturation, WS 20-row read",
             median(ratios),
             "p99 / p50",
-            must=_LATENCY,
+            must=5,
             aim=3,
             note=f"{p50:.2f} ms and {p99:.2f} ms at {rate:.0f} a second"
-            f"{spread(ratios)}; an echo that reads 20 rows, at this rate, "
-            f"has {floor:.3g}",
-            disturbed=floor > _LATENCY,
+            f"{spread(ratios)}; the echo's, at this rate, is {echo:.3g}, and "
+            f"{reader:.3g} if it reads 20 rows",
         )
 
     async def _waits(

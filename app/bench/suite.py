@@ -87,7 +87,7 @@ async def _measured(runner: Runner) -> AsyncIterator[Row]:
         disturbed = runner.disturbed > before
         before = runner.disturbed
         for row in rows:
-            yield replace(row, disturbed=row.disturbed or disturbed)
+            yield replace(row, disturbed=disturbed)
 
 
 async def _all_rows(runner: Runner) -> AsyncIterator[list[Row]]:

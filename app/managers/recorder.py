@@ -47,11 +47,6 @@ class Recorder:
         self._action = action
         self._key = key
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether there is anything to commit: a statement was run."""
-        return self._session.in_transaction()
-
     async def recall(self) -> Answer | None:
         """Return the answer that this was given before, None if it is new.
 
@@ -70,7 +65,7 @@ class Recorder:
 
         What ran no statement costs none here.
         """
-        if not self.has_begun:
+        if not self._session.in_transaction():
             return
         if not is_success(answer.status):
             await self._session.rollback()

@@ -62,7 +62,7 @@ class UnitOfWorkMiddleware:
         action: Action | None = state.get("action")
         async with container.database.unit_of_work() as session:
             recorder = Recorder(session, action, key)
-            first = await recorder.recall() if key else None
+            first = await recorder.recall()
             if first is None:
                 state["session"] = session
                 held = _HeldAnswer(
@@ -107,8 +107,6 @@ class _HeldAnswer:
         await self._send({**message, "body": self._body})
 
     async def _complete(self, start: Message) -> None:
-        if not self._recorder.has_begun:
-            return
         headers = list(start["headers"])
         action = self._action
         if action is not None and action.writes and action.resource is None:

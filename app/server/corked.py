@@ -54,7 +54,8 @@ class CorkedTransport:
         self.plain.close()
 
     def _flush(self) -> None:
-        parts, self._parts = self._parts, []
+        parts = b"".join(self._parts)
+        self._parts.clear()  # not another list: a new object for each answer
         self._size = 0
         if parts and not self.plain.is_closing():  # else it is too late
-            self.plain.write(b"".join(parts))
+            self.plain.write(parts)

@@ -6,6 +6,8 @@ in one piece, and waits for the first part of its body, as ASGI has it: most
 answers are one write.
 """
 
+import re
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import Message
@@ -17,6 +19,9 @@ from uvicorn.protocols.http.httptools_impl import (
 _NO_BODY = (204, 304)
 """Statuses whose answers have no body, and no word of its length."""
 _LAST_CHUNK = b"0\r\n\r\n"
+_CONTROL = bytes({*range(32), 127} - {ord("\t")})
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
+"""A header's name, in small letters, as ASGI has it (RFC 9110, 5.6.2)."""
 
 
 class Cycle(RequestResponseCycle):
@@ -34,8 +39,8 @@ class Cycle(RequestResponseCycle):
         """Take the next part of the answer.
 
         Raises:
-            RuntimeError: It is not what has to come next, a header has the
-                end of a line in it, or the body is not as long as was said.
+            RuntimeError: It is not what has to come next, no header is like
+                that, or the body is not as long as was said.
         """
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
@@ -69,8 +74,12 @@ class Cycle(RequestResponseCycle):
             headers.append((b"connection", b"close"))
         lines = [STATUS_LINE[status][:-2], *map(b": ".join, headers)]
         head = b"\r\n".join(lines)
-        if not head.count(b"\n") == head.count(b"\r") == len(headers):
-            raise RuntimeError("A header has the end of a line in it")
+        # Only the ends of the lines above are control characters.
+        printed = head.translate(None, _CONTROL)
+        if len(head) - len(printed) != 2 * len(headers):
+            raise RuntimeError("A header has a control character in it")
+        if not _are_names(tuple(given)):
+            raise RuntimeError("A header has a name that is none")
         return head + b"\r\n\r\n"
 
     def _go_on(self, message: Message) -> None:
@@ -102,6 +111,12 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+
+@lru_cache(maxsize=256)
+def _are_names(names: tuple[bytes, ...]) -> bool:
+    """Whether headers may have these names; answers have few sets of them."""
+    return all(map(_NAME.fullmatch, names))
 
 
 def _expect(kind: str, message: Message) -> None:

@@ -4,8 +4,8 @@ A task sleeps for a moment and looks how much later than asked it wakes up:
 as late as everybody else, because one loop serves all. What held it up is
 over by then and cannot be asked, so the warning tells what can still be
 known: how much CPU this process had meanwhile (next to none: the machine
-gave it to others, or a container's limit was reached) and whether Python
-looked through everything for garbage.
+gave it to others, or a container's limit was reached) and how often
+all but what lasts was looked through for garbage.
 """
 
 import asyncio

@@ -153,15 +153,25 @@ async def test_a_connection_that_is_not_kept_is_closed(
     assert transport.is_closed
 
 
-@pytest.mark.parametrize("line_end", [b"\r\n", b"\n", b"\r"])
-async def test_no_header_is_two(
-    make_cycle: MakeCycle, line_end: bytes
-) -> None:
+@pytest.mark.parametrize("control", [b"\r\n", b"\n", b"\r", b"\0", b"\x7f"])
+async def test_no_header_is_two(make_cycle: MakeCycle, control: bytes) -> None:
     """What would split the answer is refused before anything is written."""
     cycle, transport = make_cycle()
-    value = b"/x" + line_end + b"set-cookie: a=b"
-    with pytest.raises(RuntimeError, match="end of a line"):
+    value = b"/x" + control + b"set-cookie: a=b"
+    with pytest.raises(RuntimeError, match="control character"):
         await cycle.send(start(LENGTH, (b"location", value)))
+    assert [] == transport.parts
+    assert not cycle.response_started
+
+
+@pytest.mark.parametrize("name", [b"", b"a b", b"a:b", b"Content-Length"])
+async def test_no_name_is_taken_for_another(
+    make_cycle: MakeCycle, name: bytes
+) -> None:
+    """One in large letters would be a second length beside our own."""
+    cycle, transport = make_cycle()
+    with pytest.raises(RuntimeError, match="name that is none"):
+        await cycle.send(start((name, b"2")))
     assert [] == transport.parts
     assert not cycle.response_started
 

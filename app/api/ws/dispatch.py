@@ -106,7 +106,6 @@ async def _answer(
     except AppError as error:
         if isinstance(error, DeadlineExceeded):
             _count(error, container, request.pkg_id)
-        let_go(error)
         return _refusal(error, request.pkg_id, request.req_id)
     except Exception as error:
         logger.exception(
@@ -179,6 +178,7 @@ def _check_permission(
 def _refusal(
     error: AppError, pkg_id: int | None, req_id: str | None
 ) -> ResponseModel:
+    let_go(error)
     details = {"errors": error.errors, "retry_after": error.retry_after}
     return ResponseModel.err_msg(
         pkg_id,
