@@ -18,6 +18,7 @@ _MEMORY = Path("/dev/shm")  # noqa: S108  (gunicorn makes a file of its own)
 
 try:
     _settings = load_settings()
+    bind = addresses(os.environ, _settings)
 except ConfigurationError as error:
     sys.exit(str(error))
 
@@ -25,7 +26,6 @@ wsgi_app = "app:application()"
 preload_app = True  # what is wrong ends the master, before there is a worker
 worker_class = "app.server.worker.Worker"
 logger_class = "app.server.worker.Logger"
-bind = addresses(os.environ, _settings)
 keepalive = KEEP_ALIVE_SECONDS
 graceful_timeout = graceful_seconds(_settings)
 control_socket_disable = True  # it would be a file in the home directory

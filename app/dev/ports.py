@@ -1,5 +1,6 @@
 """Ports: are they free, and if not, which variable helps."""
 
+import itertools
 import random
 import socket
 from typing import Final
@@ -8,6 +9,9 @@ from app.dev.config import LOOPBACK
 from app.dev.errors import StartFailed
 
 _LISTENERS: Final = range(12000, 30000)
+_DRAWN: Final = itertools.cycle(
+    random.SystemRandom().sample(_LISTENERS, len(_LISTENERS))
+)
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -26,12 +30,10 @@ def free_port() -> int:
     """Return a port that nothing listens on, and that no client is given.
 
     Systems give clients the ports from 32768 or 49152 on, so that one which
-    is free there may be taken before anybody listens.
+    is free there may be taken before anybody listens. Each port is returned
+    once before any is again: who asks twice gets two.
     """
-    while True:
-        port = random.choice(_LISTENERS)  # noqa: S311
-        if is_free(port):
-            return port
+    return next(filter(is_free, _DRAWN))
 
 
 def require_free(

@@ -48,7 +48,7 @@ from app.server.admission import raise_file_limit
 from app.server.http import HTTPProtocol
 from app.server.process import Server
 from app.server.websocket import WebSocketProtocol
-from app.settings import Settings
+from app.settings import ConfigurationError, Settings
 
 APPLICATION = "app:application"
 
@@ -78,6 +78,21 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+def ports_of(port: int, settings: Settings) -> list[int]:
+    """Return the ports to bind: the clients', and that of the management.
+
+    Raises:
+        ConfigurationError: They are one and the same.
+    """
+    if settings.management_port is None:
+        return [port]
+    if settings.management_port == port:
+        raise ConfigurationError(
+            f"MANAGEMENT_PORT: {port} is the port of the clients, too"
+        )
+    return [port, settings.management_port]
+
+
 def serve(
     settings: Settings,
     *,
@@ -97,8 +112,10 @@ def serve(
         app: Import string of the application's factory.
 
     Raises:
+        ConfigurationError: See `ports_of`.
         SystemExit: The address is taken or the application did not start.
     """
+    sockets = [_bind(host, p) for p in ports_of(port, settings)]
     raise_file_limit()
     config = uvicorn.Config(
         app,
@@ -107,8 +124,6 @@ def serve(
         reload_dirs=str(Path(__file__).parents[1]) if reload else None,
         **uvicorn_options(settings),
     )
-    ports = (port, settings.management_port)
-    sockets = [_bind(host, p) for p in ports if p is not None]
     server = Server(config, patient=not reload)
     if reload:
         ChangeReload(config, target=server.run, sockets=sockets).run()

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 import time
 from contextlib import suppress
 from types import FrameType
@@ -9,6 +10,7 @@ from typing import Any
 
 import structlog
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from app import constants as c
 from app.server.drain import Drain
@@ -54,8 +56,17 @@ class Server(uvicorn.Server):
     async def startup(
         self, sockets: list[socket.socket] | None = None
     ) -> None:
-        """Start, and say where."""
+        """Start, and say where.
+
+        Raises:
+            SystemExit: Another process listens there since it was bound.
+        """
         await super().startup(sockets)
+        if any(s.fileno() < 0 for s in sockets or ()):
+            # uvloop closes the one on which it cannot listen, and goes on.
+            logger.error("another process listens on a port of this one")
+            await self.lifespan.shutdown()
+            sys.exit(STARTUP_FAILURE)
         addresses = [s.getsockname()[:2] for s in sockets or ()]
         logger.info("listening", addresses=addresses)
 

@@ -26,10 +26,10 @@ from gunicorn.glogging import Logger as GunicornLogger
 from uvicorn_worker import UvicornWorker
 
 from app import constants as c
-from app.server import uvicorn_options
+from app.server import ports_of, uvicorn_options
 from app.server.admission import raise_file_limit
 from app.server.process import Server
-from app.settings import Settings, load_settings
+from app.settings import ConfigurationError, Settings, load_settings
 
 _UVICORN = ("uvicorn.error", "uvicorn.access")
 
@@ -77,13 +77,21 @@ class Logger(GunicornLogger):  # type: ignore[misc]  # it has no types
 
 
 def addresses(environment: Mapping[str, str], settings: Settings) -> list[str]:
-    """Return what is bound: the clients' port, and the management port."""
+    """Return what is bound.
+
+    Args:
+        environment: `HOST` and `PORT`, else this machine's 8000.
+        settings: Those with the management port.
+
+    Raises:
+        ConfigurationError: `PORT` is no port, or not one for both.
+    """
     host = environment.get("HOST") or "127.0.0.1"
     host = f"[{host}]" if ":" in host else host
-    bound = [f"{host}:{environment.get('PORT') or c.DEV_PORT}"]
-    if settings.management_port is not None:
-        bound.append(f"{host}:{settings.management_port}")
-    return bound
+    port = environment.get("PORT") or str(c.DEV_PORT)
+    if not port.isdecimal():
+        raise ConfigurationError(f"PORT: {port!r} is not a number")
+    return [f"{host}:{p}" for p in ports_of(int(port), settings)]
 
 
 def graceful_seconds(settings: Settings) -> int:

@@ -45,3 +45,44 @@ async def test_a_taken_port_is_a_line(servers: Servers) -> None:
         f"Port {port} of 127.0.0.1 cannot be had: Address already in use"
     )
     assert (1, [expected]) == (status, service.lines)
+
+
+@pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "cli"])
+async def test_one_port_for_both_is_a_line(
+    command: tuple[str, ...], servers: Servers
+) -> None:
+    """The line names the setting; nothing is bound."""
+    environment = {**servers.environment, "PORT": "9", "MANAGEMENT_PORT": "9"}
+    async with started(command, environment) as service:
+        status = await service.ended()
+    expected = "MANAGEMENT_PORT: 9 is the port of the clients, too"
+    assert (1, [expected]) == (status, service.lines)
+
+
+async def test_a_port_that_is_no_number_is_a_line(servers: Servers) -> None:
+    """What gunicorn says would not name the variable."""
+    environment = {**servers.environment, "PORT": "http"}
+    async with started(GUNICORN, environment) as service:
+        status = await service.ended()
+    assert (1, ["PORT: 'http' is not a number"]) == (status, service.lines)
+
+
+async def test_a_port_that_is_taken_meanwhile_is_a_line(
+    migrated: Servers,
+) -> None:
+    """A process that cannot listen says so, and ends."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        environment = {
+            **migrated.environment,
+            "MANAGEMENT_PORT": str(other.getsockname()[1]),
+        }
+        async with started(SERVE, environment) as service:
+            assert service.process.stdout is not None
+            await service.process.stdout.readline()  # bound
+            other.listen()
+            status = await service.ended()
+    assert 3 == status
+    assert any("another process listens" in line for line in service.lines)
+    assert not any("Traceback" in line for line in service.lines)
