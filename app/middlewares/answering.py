@@ -1,5 +1,6 @@
 """What is on its way to the client: one `send` that all middlewares share."""
 
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Final
 
@@ -40,9 +41,9 @@ class Answering:
         """The status; 500 where the request has ended without one."""
         return self.status or HTTPStatus.INTERNAL_SERVER_ERROR.value
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         """Send a message, the first one with our headers."""
         if message["type"] in _STARTS:
             self.status = message.get("status", _SWITCHING_PROTOCOLS)
             message["headers"] = [*message.get("headers", ()), *self.headers]
-        await self._send(message)
+        return self._send(message)

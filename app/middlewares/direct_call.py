@@ -216,9 +216,9 @@ class DirectCallMiddleware:
             if is_direct(route)
         }
 
-    async def __call__(
+    def __call__(
         self, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    ) -> Awaitable[None]:
         """Serve one request."""
         call = None
         if scope["type"] == "http" and "fastapi.telemetry" not in scope:
@@ -230,6 +230,5 @@ class DirectCallMiddleware:
             except Invalid:
                 call = None
         if call is None:
-            await self.app(scope, receive, send)
-        else:
-            await call.answer(values, send)
+            return self.app(scope, receive, send)
+        return call.answer(values, send)

@@ -6,13 +6,14 @@ parts is held back only where all of it must be remembered; else its first
 part ends the unit of work.
 """
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.managers.recorder import Recorder, tried_again
-from app.middlewares.write_key import KeyedWrite, read_write_key
+from app.middlewares.write_key import read_write_key
 from app.storage.audit import Action
 from app.storage.idempotency import Answer, WriteKey
 
@@ -32,9 +33,9 @@ class UnitOfWorkMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(
+    def __call__(
         self, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    ) -> Awaitable[None]:
         """Serve one request.
 
         Raises:
@@ -42,13 +43,17 @@ class UnitOfWorkMiddleware:
                 away, busy or too slow.
         """
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         action: Action | None = scope["state"].get("action")
-        write: KeyedWrite | None = None
         if action is not None and action.writes:
-            write = await read_write_key(action, scope, receive)
-        if action is None or write is None:
+            return self._write(action, scope, receive, send)
+        return self._work(scope, receive, send, None)
+
+    async def _write(
+        self, action: Action, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        write = await read_write_key(action, scope, receive)
+        if write is None:
             await self._work(scope, receive, send, None)
             return
         key, body = write.key, partial(write.receive, receive)

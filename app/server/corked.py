@@ -9,6 +9,8 @@ much of one; nothing waits for a later turn.
 import asyncio
 from typing import Any, Final
 
+from app.server.turn import Turn
+
 _MOST_BYTES: Final = 65_536
 """What may wait; an answer in many parts should not fill the memory."""
 
@@ -18,16 +20,14 @@ class CorkedTransport:
 
     Args:
         transport: Where they go.
-        loop: Its event loop.
+        turn: That of its event loop.
     """
 
-    __slots__ = ("_loop", "_parts", "_size", "plain")
+    __slots__ = ("_parts", "_size", "_turn", "plain")
 
-    def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, turn: Turn) -> None:
         self.plain = transport
-        self._loop = loop
+        self._turn = turn
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -37,7 +37,7 @@ class CorkedTransport:
     def write(self, data: bytes) -> None:
         """Write, at the end of this turn of the event loop."""
         if not self._parts:
-            self._loop.call_soon(self._flush)
+            self._turn.at_end(self._flush)
         self._parts.append(data)
         self._size += len(data)
         if self._size > _MOST_BYTES:

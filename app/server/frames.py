@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from websockets.protocol import State
 
+from app.server.turn import turn_of
+
 if TYPE_CHECKING:
     from app.server.websocket import WebSocketProtocol
 
@@ -26,10 +28,11 @@ class FrameWire:
         protocol: Who speaks on it.
     """
 
-    __slots__ = ("_frames", "_protocol", "_size")
+    __slots__ = ("_frames", "_protocol", "_size", "_turn")
 
     def __init__(self, protocol: "WebSocketProtocol") -> None:
         self._protocol = protocol
+        self._turn = turn_of(protocol.loop)
         self._frames: list[bytes] = []
         self._size = 0
 
@@ -82,7 +85,7 @@ class FrameWire:
     def write_soon(self, frame: bytes) -> None:
         """Send a frame with the others of this turn of the event loop."""
         if not self._frames:
-            self._protocol.loop.call_soon(self._flush)
+            self._turn.at_end(self._flush)
         self._frames.append(frame)
         self._size += len(frame)
 

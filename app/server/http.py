@@ -21,6 +21,7 @@ from app.server.admission import CPU, FILES, Admission
 from app.server.corked import CorkedTransport
 from app.server.cycle import Cycle
 from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
+from app.server.turn import turn_of
 from app.server.websocket import WebSocketProtocol
 
 
@@ -64,7 +65,7 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         self, transport: asyncio.Transport
     ) -> None:
         """Start to wait for the first request, if there is room."""
-        corked: Any = CorkedTransport(transport, self.loop)
+        corked: Any = CorkedTransport(transport, turn_of(self.loop))
         super().connection_made(corked)
         surplus = self._surplus()
         if surplus:

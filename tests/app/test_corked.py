@@ -8,6 +8,7 @@ import pytest
 import uvloop
 
 from app.server.corked import CorkedTransport
+from app.server.turn import Turn, turn_of
 
 
 class Peer(asyncio.Protocol):
@@ -50,7 +51,7 @@ async def pair() -> AsyncIterator[Pair]:
     port = server.sockets[0].getsockname()[1]
     _, far = await loop.create_connection(Peer, "127.0.0.1", port)
     await near.made.wait()
-    yield CorkedTransport(near.transport, loop), far
+    yield CorkedTransport(near.transport, turn_of(loop)), far
     far.transport.abort()
     server.close()
 
@@ -81,12 +82,12 @@ async def test_much_does_not_wait(pair: Pair) -> None:
     assert corked._size <= 65_536
 
 
-class LaterLoop:
-    """A loop whose next turn comes when the connection is closed."""
+class LongTurn(Turn):
+    """A turn that ends when the connection is closed."""
 
-    def call_soon(self, call: Callable[[], None]) -> None:
+    def at_end(self, finish: Callable[[], None]) -> None:
         """Call a little later."""
-        asyncio.get_running_loop().call_later(0.05, call)
+        asyncio.get_running_loop().call_later(0.05, finish)
 
 
 async def _write_and_lose() -> list[dict[str, Any]]:
@@ -99,7 +100,7 @@ async def _write_and_lose() -> list[dict[str, Any]]:
     port = server.sockets[0].getsockname()[1]
     _, far = await loop.create_connection(Peer, "127.0.0.1", port)
     await near.made.wait()
-    corked = CorkedTransport(near.transport, LaterLoop())  # type: ignore[arg-type]  # has all it needs
+    corked = CorkedTransport(near.transport, LongTurn())
     corked.write(b"never")
     near.transport.abort()
     await far.lost.wait()
@@ -114,3 +115,16 @@ def test_what_comes_too_late_is_dropped() -> None:
     """Uvloop has nothing to say of a connection that was lost meanwhile."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert [] == runner.run(_write_and_lose())
+
+
+async def test_a_turn_ends_for_everybody() -> None:
+    """One that fails keeps nobody from writing, and is told of."""
+    loop = asyncio.get_running_loop()
+    faults: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, fault: faults.append(fault))
+    turn, done = turn_of(loop), asyncio.Event()
+    turn.at_end({}.popitem)  # type: ignore[arg-type]  # its result is nobody's
+    turn.at_end(done.set)
+    async with asyncio.timeout(1):
+        await done.wait()
+    assert [KeyError] == [type(fault["exception"]) for fault in faults]
