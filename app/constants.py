@@ -97,8 +97,8 @@ HURRY_SECONDS: Final = 1
 WS_AUTH_TIMEOUT_SECONDS: Final = 5.0
 WS_MAX_IN_FLIGHT: Final = 8
 WS_MAX_MESSAGE_BYTES: Final = 64 * 1024
-WS_PING_INTERVAL_SECONDS: Final = 20.0
-WS_PING_TIMEOUT_SECONDS: Final = 20.0
+WS_PING_SECONDS: Final = 20.0
+"""How often a client is pinged, and how long it has to answer."""
 WS_SUBPROTOCOL: Final = "gatehouse.v1"
 WS_TOKEN_SUBPROTOCOL_PREFIX: Final = "bearer."  # noqa: S105  (a prefix)
 
@@ -124,6 +124,8 @@ PUSH_MEMORY_LENGTH: Final = 1000
 """Pushes that each process remembers, to replay them without Redis."""
 PUSH_MEMORY_BYTES: Final = 8 * 1024 * 1024
 PUSH_CHUNK: Final = 200
+SOCKETS_AT_ONCE: Final = 100
+"""For how many sockets something is done in one turn of the event loop."""
 """Sockets written to before the event loop gets its turn."""
 PUSH_SILENCE_SECONDS: Final = 1.0
 """How long nothing may come from Redis before it is asked."""
@@ -144,7 +146,9 @@ FRAMES_EXTENSION: Final = "gatehouse.frames"
 WS_SEND_QUEUE_MAX_BYTES: Final = 1024 * 1024
 WS_SEND_QUEUE_MAX_SECONDS: Final = 10.0
 WS_SEND_QUEUE_LOOK_SECONDS: Final = 0.5
-"""How often it is looked at what sockets have not read."""
+"""How often it is looked at the sockets that lag."""
+WS_SEND_QUEUE_COUNT_SECONDS: Final = 5.0
+"""How often it is counted what all sockets have not read."""
 CONNECTIONS_LOOK_SECONDS: Final = 0.5
 CONNECTIONS_BEAT_SECONDS: Final = 5.0
 """How often a process tells of its sockets, even if nothing has changed."""

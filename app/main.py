@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Awaitable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
@@ -151,15 +151,16 @@ class _Api(FastAPI):
 
     is_traced = False
 
-    def __call__(  # type: ignore[override]  # awaited all the same
+    async def __call__(
         self, scope: Scope, receive: Receive, send: Send
-    ) -> Awaitable[None]:
+    ) -> None:
         """Serve one request or socket."""
         stack = self.middleware_stack
         if stack is None or self.is_traced:
-            return super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send)
+            return
         scope["app"] = self
-        return stack(scope, receive, send)
+        await stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return our middlewares, with the framework behind them."""

@@ -1,10 +1,19 @@
 """What pushes know of one socket."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 from app.api.ws.constants import CloseCode
+
+
+class Listener(Protocol):
+    """Who is told of what happens on a wire."""
+
+    def take(self, text: str | None) -> None:
+        """Take a message; None is a binary frame."""
+
+    def lag(self) -> None:
+        """Know that the client does not read all that it is sent."""
 
 
 class Wire(Protocol):
@@ -30,12 +39,11 @@ class Wire(Protocol):
     def is_stalled(self) -> bool:
         """Whether the client is reading too slowly now."""
 
-    def listen(self, take: Callable[[str | None], None]) -> None:
-        """Hand messages over as they come, where the server can.
+    def listen(self, listener: Listener) -> None:
+        """Tell this one when the client lags."""
 
-        Args:
-            take: Is given each text, None for a binary frame.
-        """
+    def hand_over(self) -> None:
+        """Give the listener messages as they come, where the server can."""
 
     def pause_reading(self) -> None:
         """Read nothing of the client for the time being."""
@@ -95,11 +103,11 @@ class Outlet:
         else:
             self.wire.write(frame)
 
-    def look(self) -> int:
-        """Return the unread bytes; close a socket that reads too slowly."""
+    def look(self) -> bool:
+        """Say whether the client lags; close if it does for too long."""
         if self.wire.stalled_seconds > self._max_seconds:
             self._cut()
-        return self.wire.unread_bytes
+        return self.wire.is_stalled
 
     def _cut(self) -> None:
         self.wire.cut(CloseCode.SLOW_READER, "reader too slow")

@@ -11,14 +11,13 @@ last push, from where a client can go on.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import IntEnum
 
 import structlog
 
 from app.api.ws.constants import PkgID
-from app.constants import PUSH_CHUNK
 from app.managers.push_history import PushHistory
 from app.managers.push_memory import Push, make_frame, make_push
 from app.managers.rbac_manager import RBACManager
@@ -84,12 +83,11 @@ class PushHub:
             self.position = Position(epoch, push.seq)
             self._history.add(push)
             sent = 0
-            for sockets in self._chunks():
+            async for sockets in self._sockets.in_turns():
                 for socket in sockets:
                     if self._is_due(push, socket):
                         socket.outlet.write(push.frame)
                         sent += 1
-                await asyncio.sleep(0)
         count_pushes(sent)
 
     def is_for(self, push: Push, socket: OpenSocket) -> bool:
@@ -109,11 +107,10 @@ class PushHub:
         async with self._turn:
             self.position = position
             self._history.clear()
-            for sockets in self._chunks():
+            async for sockets in self._sockets.in_turns():
                 for socket in sockets:
                     if not socket.outlet.replaying:
                         self.tell_of_loss(socket)
-                await asyncio.sleep(0)
 
     def tell_of_loss(self, socket: OpenSocket) -> None:
         """Tell a socket to read anew what pushes would have told it."""
@@ -171,13 +168,12 @@ class PushHub:
         sent = 0
         async with self._turn:
             frame = make_frame(pkg_id, data, self.position)
-            for sockets in self._chunks():
+            async for sockets in self._sockets.in_turns():
                 for socket in sockets:
                     outlet = socket.outlet
                     if socket.user and pkg_id not in outlet.unsubscribed:
                         outlet.write(frame)
                         sent += 1
-                await asyncio.sleep(0)
         count_pushes(sent)
         return sent
 
@@ -189,11 +185,6 @@ class PushHub:
             and push.pkg_id not in outlet.unsubscribed
             and self.is_for(push, socket)
         )
-
-    def _chunks(self) -> Iterator[Sequence[OpenSocket]]:
-        sockets = list(self._sockets)
-        for start in range(0, len(sockets), PUSH_CHUNK):
-            yield sockets[start : start + PUSH_CHUNK]
 
 
 def count_pushes(sent: int) -> None:

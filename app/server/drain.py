@@ -67,7 +67,7 @@ class Drain:
         logger.info(
             "draining",
             sockets=len(self._sockets),
-            users=len(self._sockets.count_by_user()),
+            users=len(self._sockets.usernames),
         )
         await self._pause(self._wait_seconds)
         await self._close_in_waves()

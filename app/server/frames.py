@@ -10,11 +10,11 @@ Who listens to it is called with each message, where `receive` wakes a task
 for each.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from websockets.protocol import State
 
+from app.managers.outlet import Listener
 from app.server.turn import turn_of
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ class FrameWire:
         """Whether the client is reading too slowly now."""
         return self._protocol.stalled_since is not None
 
-    def listen(self, take: Callable[[str | None], None]) -> None:
-        """Hand messages over as they come; `receive` gives none after it.
+    def listen(self, listener: Listener) -> None:
+        """Tell this one when the client lags."""
+        self._protocol.listen(listener)
 
-        Args:
-            take: Is given each text, None for a binary frame.
-        """
-        self._protocol.hand_over_to(take)
+    def hand_over(self) -> None:
+        """Give the listener messages as they come; none is `receive`d."""
+        self._protocol.hand_over()
 
     def pause_reading(self) -> None:
         """Read nothing of the client for the time being."""

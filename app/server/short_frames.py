@@ -16,6 +16,10 @@ except ImportError:  # no wheel for this platform
 
 _WHOLE_TEXT: Final = 0x81
 """The first byte: the last frame of a message, no extension, text."""
+PING_HEAD: Final = b"\x89\x04"
+"""The head of a ping with 4 bytes."""
+_PONG_HEAD: Final = b"\x8a\x84"
+_PONG_BYTES: Final = 10
 _MASKED: Final = 0x80
 _MASK_BYTES: Final = 4
 _SHORT: Final = 126
@@ -50,6 +54,14 @@ def take_whole_texts(
         take(text)
         at = end
     return data[at:]
+
+
+def whole_pong(data: bytes) -> bytes | None:
+    """Return the 4 bytes of a pong; None for anything else, or more."""
+    if len(data) != _PONG_BYTES or not data.startswith(_PONG_HEAD):
+        return None
+    start = _HEAD_BYTES + _MASK_BYTES
+    return apply_mask(data[start:], data[_HEAD_BYTES:start])
 
 
 def _payload(data: bytes, at: int) -> tuple[int, int] | None:

@@ -3,8 +3,9 @@
 import asyncio
 import codecs
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from http import HTTPStatus
+from random import getrandbits
 from typing import Any
 
 import uvicorn
@@ -18,10 +19,12 @@ from websockets.protocol import Protocol, State
 from websockets.server import ServerProtocol
 
 from app.constants import FRAMES_EXTENSION
+from app.managers.outlet import Listener
 from app.server.frames import FrameWire
+from app.server.keepalive import keepalive_of
 from app.server.mailbox import Mailbox
 from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
-from app.server.short_frames import take_whole_texts
+from app.server.short_frames import PING_HEAD, take_whole_texts, whole_pong
 
 
 class FrameProtocol(ServerProtocol):
@@ -113,7 +116,11 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         )
         self.queue = Mailbox()  # type: ignore[assignment]  # does all that is asked of it
         self.stalled_since: float | None = None
-        self._take: Callable[[str | None], None] | None = None
+        self._listener: Listener | None = None
+        self._hands_over = False
+        self._keepalive = keepalive_of(
+            server_state, self.loop, config.ws_ping_interval or 0
+        )
 
     def handle_connect(self, event: Request) -> None:
         """Answer the handshake, and offer to write frames."""
@@ -122,30 +129,35 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[FRAMES_EXTENSION] = FrameWire(self)
 
-    def hand_over_to(self, take: Callable[[str | None], None]) -> None:
-        """Call this with each message from now on, None if it is binary.
+    def listen(self, listener: Listener) -> None:
+        """Tell this one when the client lags, as long as there is one."""
+        if not self.disconnected:
+            self._listener = listener
+
+    def hand_over(self) -> None:
+        """Give the listener each message from now on, None if it is binary.
 
         What is queued already is still `receive`d. What the handshake said
         is let go: it is long, and has a token in it.
         """
-        self._take = take
+        self._hands_over = True
         vars(self).pop("request", None)
         vars(self).pop("response", None)
 
     def send_receive_event_to_app(self) -> None:
         """Give a message to whoever takes it, or queue it."""
-        if self._take is None:
+        if self._listener is None or not self._hands_over:
             super().send_receive_event_to_app()
             return
         data, self.frames = b"".join(self.frames), []
         if not self.close_sent:
             is_text = self.curr_msg_data_type == "text"
-            self._take(data.decode() if is_text else None)
+            self._listener.take(data.decode() if is_text else None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what holds us, so that no garbage is left to look for."""
         super().connection_lost(exc)
-        self._take = None
+        self._listener = None
         del self.conn.parser
 
     def on_task_complete(self, task: "asyncio.Task[None]") -> None:
@@ -157,6 +169,8 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         """Note since when the client has been reading too slowly."""
         super().pause_writing()
         self.stalled_since = self.loop.time()
+        if self._listener is not None:
+            self._listener.lag()
 
     def resume_writing(self) -> None:
         """Note that the client has caught up."""
@@ -181,12 +195,24 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
     def _take_whole_texts(self, data: bytes) -> bytes:
         """Hand over what needs no parser, and return what does."""
         if (
-            self._take is None
+            self._listener is None
+            or not self._hands_over
             or self.close_sent
             or not self.conn.is_between_messages
         ):
             return data
-        return take_whole_texts(data, self.config.ws_max_size, self._take)
+        rest = take_whole_texts(
+            data, self.config.ws_max_size, self._listener.take
+        )
+        return b"" if rest and self._is_answer(rest) else rest
+
+    def _is_answer(self, data: bytes) -> bool:
+        """Say whether this answers the last ping, and nothing else."""
+        expected = self.pending_ping_payload
+        if expected is None or whole_pong(data) != expected:
+            return False
+        self.pending_ping_payload = None
+        return True
 
     def handle_ping(self) -> None:
         """Answer a ping, unless the client has stopped to read answers."""
@@ -199,6 +225,31 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         """Close with the code that websockets has chosen for an error."""
         close = self.conn.close_sent or Close(CloseCode.ABNORMAL_CLOSURE, "")
         self._end(close.code, close.reason)
+
+    def start_keepalive(self) -> None:
+        """Be pinged from now on, if anybody is."""
+        if self.ping_interval:
+            self._keepalive.add(self)
+
+    def stop_keepalive(self) -> None:
+        """Be pinged no more."""
+        self._keepalive.remove(self)
+        self.pending_ping_payload = None
+
+    def ping(self) -> bool:
+        """Ping the client, or close where it has not answered the last one.
+
+        Returns:
+            Whether there is to be another ping.
+        """
+        if self.close_sent or self.transport.is_closing():
+            return False
+        if self.pending_ping_payload is not None:
+            self.keepalive_timeout()
+            return False
+        self.pending_ping_payload = getrandbits(32).to_bytes(4)
+        self.transport.write(PING_HEAD + self.pending_ping_payload)
+        return True
 
     def keepalive_timeout(self) -> None:
         """Close with 1011, and let go of a client that reads nothing."""

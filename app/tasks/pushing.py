@@ -22,7 +22,11 @@ from app.storage.pubsub import PushStream
 from app.storage.redis import RRedis
 from app.tasks.outbox_publisher import OutboxPublisher
 from app.tasks.pubsub_listener import PubSubListener
-from app.tasks.socket_watch import ConnectionsHeartbeat, watch_readers
+from app.tasks.socket_watch import (
+    ConnectionsHeartbeat,
+    count_unread,
+    watch_readers,
+)
 from app.tasks.supervisor import Supervisor
 
 
@@ -62,6 +66,7 @@ class Pushing:
             process_name(settings.pod_name), sockets, self.directory
         )
         self._watch = partial(watch_readers, sockets)
+        self._count = partial(count_unread, sockets)
 
     def start(self, supervisor: Supervisor) -> None:
         """Start everything that runs in the background."""
@@ -69,6 +74,7 @@ class Pushing:
         supervisor.start("pushes", self._listener.run)
         supervisor.start("role map pushes", self.hub.tell_of_role_maps)
         supervisor.start("slow readers", self._watch)
+        supervisor.start("unread bytes", self._count)
         supervisor.start("connections", self._heartbeat.run)
 
     async def close(self) -> None:

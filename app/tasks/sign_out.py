@@ -16,7 +16,8 @@ async def sign_out(
     while True:
         await sessions.news.wait()
         sessions.news.clear()
-        for socket in sockets:
-            if socket.user is not None and sessions.has_ended(socket.user):
-                socket.sign_out()
+        async for some in sockets.in_turns():
+            for socket in some:
+                if socket.user is not None and sessions.has_ended(socket.user):
+                    socket.sign_out()
         await asyncio.sleep(SESSIONS_SWEEP_SECONDS)

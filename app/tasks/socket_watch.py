@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from collections import Counter
 from contextlib import suppress
 from typing import NoReturn
 
 from app.constants import (
     CONNECTIONS_BEAT_SECONDS,
     CONNECTIONS_LOOK_SECONDS,
-    PUSH_CHUNK,
+    WS_SEND_QUEUE_COUNT_SECONDS,
     WS_SEND_QUEUE_LOOK_SECONDS,
 )
 from app.exceptions import Unavailable
@@ -21,15 +20,22 @@ from app.utils import metrics
 
 
 async def watch_readers(sockets: WebSocketConnectionManager) -> NoReturn:
-    """Close sockets that read too slowly, and count what is unread."""
+    """Close sockets that read too slowly."""
+    while True:
+        for socket in tuple(sockets.lagging):
+            if not socket.outlet.look():
+                sockets.lagging.discard(socket)
+        await asyncio.sleep(WS_SEND_QUEUE_LOOK_SECONDS)
+
+
+async def count_unread(sockets: WebSocketConnectionManager) -> NoReturn:
+    """Say how much all clients together have not read yet."""
     while True:
         unread = 0
-        for number, socket in enumerate(sockets, 1):
-            unread += socket.outlet.look()
-            if number % PUSH_CHUNK == 0:
-                await asyncio.sleep(0)
+        async for some in sockets.in_turns():
+            unread += sum(socket.outlet.wire.unread_bytes for socket in some)
         metrics.ws_send_queue_bytes.set(unread)
-        await asyncio.sleep(WS_SEND_QUEUE_LOOK_SECONDS)
+        await asyncio.sleep(WS_SEND_QUEUE_COUNT_SECONDS)
 
 
 class ConnectionsHeartbeat:
@@ -50,7 +56,7 @@ class ConnectionsHeartbeat:
         self._pod = pod
         self._sockets = sockets
         self._directory = directory
-        self._told: PodSockets | None = None
+        self._told = -1
         self._told_at = 0.0
 
     async def run(self) -> NoReturn:
@@ -66,24 +72,15 @@ class ConnectionsHeartbeat:
         Raises:
             Unavailable: Redis is away.
         """
-        now, sockets = time.monotonic(), await self._count()
+        now, changes = time.monotonic(), self._sockets.changes
         age = now - self._told_at
-        if sockets == self._told and age < CONNECTIONS_BEAT_SECONDS:
+        if changes == self._told and age < CONNECTIONS_BEAT_SECONDS:
             return
+        sockets = PodSockets(len(self._sockets), self._sockets.usernames)
         await self._directory.tell(self._pod, sockets)
-        self._told, self._told_at = sockets, now
+        self._told, self._told_at = changes, now
 
     async def close(self) -> None:
         """Tell that this process has ended, if Redis is there."""
         with suppress(Unavailable):
             await self._directory.leave(self._pod)
-
-    async def _count(self) -> PodSockets:
-        """Count a few at a time, so that many hold nobody up."""
-        sockets = list(self._sockets)
-        names: Counter[str] = Counter()
-        for start in range(0, len(sockets), PUSH_CHUNK):
-            some = sockets[start : start + PUSH_CHUNK]
-            names.update(s.user.username for s in some if s.user)
-            await asyncio.sleep(0)
-        return PodSockets(len(sockets), dict(names))

@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Sequence
 from enum import IntEnum
 from typing import Any
 
 import msgspec
 
 from app.api.ws.constants import PkgID
-from app.constants import PUSH_CHUNK
+from app.constants import SOCKETS_AT_ONCE
 from app.managers.outlet import Outlet
 from app.managers.push_history import PushHistory
 from app.managers.push_hub import PushHub
@@ -60,10 +60,12 @@ class Listener:
 class Shuffled(WebSocketConnectionManager):
     """As a set is when it grows: each time in another order."""
 
-    def __iter__(self) -> Iterator[OpenSocket]:
-        found = list(super().__iter__())
-        random.shuffle(found)
-        return iter(found)
+    async def in_turns(self) -> AsyncIterator[Sequence[OpenSocket]]:
+        """Yield the same, elsewhere."""
+        groups = [group async for group in super().in_turns()]
+        for group in random.sample(groups, len(groups)):
+            yield group
+            await asyncio.sleep(0)
 
 
 def role_map(*permitted: str) -> PermissionMap:
@@ -85,7 +87,7 @@ async def test_no_socket_is_told_of_a_position_before_its_push() -> None:
         PkgID.AUTHORS_CHANGED: PkgID.GET_AUTHORS
     }
     hub = PushHub(pushes, rbac, sockets, PushHistory(stream))
-    listeners = [Listener() for _ in range(3 * PUSH_CHUNK)]
+    listeners = [Listener() for _ in range(3 * SOCKETS_AT_ONCE)]
     for listener in listeners:
         added: Any = listener
         sockets.add(added)

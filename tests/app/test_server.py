@@ -939,7 +939,7 @@ def test_close_code_of_the_client(service: Service, code: int) -> None:
     assert code == call.get(timeout=10)["code"]
 
 
-PINGS: dict[str, Any] = {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.1}
+PINGS: dict[str, Any] = {"ws_ping_interval": 0.1}
 
 
 def test_no_pong_is_1011() -> None:
@@ -948,6 +948,21 @@ def test_no_pong_is_1011() -> None:
         client, _ = service.open()
         with client:
             assert client.receive_frame()[0] == PING
+            assert client.receive_close()[0] == 1011
+
+
+def test_only_the_answer_to_the_last_ping_counts() -> None:
+    """Who answers stays; another pong, like an old one, is no answer."""
+    with serving(**PINGS) as service:
+        client, _ = service.open()
+        with client:
+            for _ in range(3):
+                opcode, asked = client.receive_frame()
+                assert PING == opcode
+                client.send_frame(asked, PONG)
+            assert client.receive_frame()[0] == PING
+            client.send_frame(asked, PONG)
+            client.send_frame(b"", PONG)
             assert client.receive_close()[0] == 1011
 
 

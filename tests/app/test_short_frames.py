@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
-from app.server.short_frames import take_whole_texts
+from app.server.short_frames import take_whole_texts, whole_pong
 from app.server.websocket import FrameProtocol
 
 MAX_SIZE: Final = 300
@@ -115,3 +115,17 @@ def test_what_is_not_whole_is_left() -> None:
     seen: list[str] = []
     assert take_whole_texts(whole + half, MAX_SIZE, seen.append) == half
     assert seen == ["{}"]
+
+
+@given(
+    st.sampled_from([Opcode.PONG, Opcode.PING, Opcode.TEXT]),
+    st.binary(max_size=6),
+    st.one_of(st.just(b""), PING),
+)
+def test_a_pong_is_one_of_ours(
+    opcode: Opcode, data: bytes, more: bytes
+) -> None:
+    """Of anything else the parser has to say what it is."""
+    is_ours = opcode is Opcode.PONG and len(data) == 4 and not more
+    found = whole_pong(encoded(opcode, data) + more)
+    assert (data if is_ours else None) == found

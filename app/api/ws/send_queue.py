@@ -2,13 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.types import Message, Send
 
 from app.constants import FRAMES_EXTENSION
-from app.managers.outlet import Wire
+from app.managers.outlet import Listener, Wire
 from app.utils.frames import payload_of
 
 
@@ -31,6 +30,7 @@ class SendQueue:
         self._bytes = 0
         self._since = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._listener: Listener | None = None
 
     @property
     def unread_bytes(self) -> int:
@@ -49,7 +49,11 @@ class SendQueue:
         """Whether anything has not gone out yet."""
         return bool(self._texts)
 
-    def listen(self, take: Callable[[str | None], None]) -> None:
+    def listen(self, listener: Listener) -> None:
+        """Tell this one when something does not go out at once."""
+        self._listener = listener
+
+    def hand_over(self) -> None:
         """Do nothing: messages come to whoever asks to receive them."""
 
     def pause_reading(self) -> None:
@@ -67,6 +71,8 @@ class SendQueue:
         self._bytes += len(text)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
+            if self._listener is not None:
+                self._listener.lag()
 
     def write_soon(self, frame: bytes) -> None:
         """Send a frame, if the socket is open."""

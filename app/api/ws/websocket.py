@@ -124,7 +124,7 @@ class PackageAuthWebSocketEndpoint(ABC):
         if self._life is None:
             self._newcomer = user
         else:
-            self.user = user
+            self.container.sockets.know(self, user)
             self._life.reschedule(_loop_time(user.expires_at))
         return user
 
@@ -169,6 +169,10 @@ class PackageAuthWebSocketEndpoint(ABC):
         self._inbox.drop()
         if self._reading is not None:
             self._reading.cancel()
+
+    def lag(self) -> None:
+        """Be looked at until the client has read what it was sent."""
+        self.container.sockets.lagging.add(self)
 
     def sign_out(self) -> None:
         """Close now with 4401: the user's session has ended."""
@@ -215,6 +219,7 @@ class PackageAuthWebSocketEndpoint(ABC):
             await deny(self._send, error, scope["state"]["request_id"])
             return False
         self.container.sockets.add(self)
+        self._wire.listen(self)
         await self._send(
             {
                 "type": "websocket.accept",
@@ -285,8 +290,8 @@ class PackageAuthWebSocketEndpoint(ABC):
         end = 0.0 if ended(user) else _loop_time(user.expires_at)
         try:
             async with asyncio.timeout_at(end) as self._life:
-                self.user = self._newcomer
-                self._wire.listen(self._take)
+                self.container.sockets.know(self, self._newcomer or user)
+                self._wire.hand_over()
                 while (message := await self._next()) is not None:
                     self._inbox.take(message.get("text"))
                     await self._inbox.has_room()
@@ -295,7 +300,7 @@ class PackageAuthWebSocketEndpoint(ABC):
             reason = "session ended" if over else "token expired"
             await self.close(CloseCode.UNAUTHENTICATED, reason)
 
-    def _take(self, text: Text) -> None:
+    def take(self, text: Text) -> None:
         """Take a message that the server hands over."""
         if self._is_over():
             return
