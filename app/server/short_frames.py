@@ -42,7 +42,7 @@ def take_whole_texts(
         What is left for the parser, beginning with a frame.
     """
     at = 0
-    while (place := _payload(data, at)) is not None:
+    while at < len(data) and (place := _payload(data, at)) is not None:
         start, end = place
         if end > len(data) or end - start > max_size:
             break

@@ -10,6 +10,7 @@ session, checks a permission or formats an error. Whatever is raised below
 becomes exactly one reply, here.
 """
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +42,7 @@ from app.routing import Context, Package, Socket
 from app.schemas.message import RequestModel, ResponseModel
 from app.schemas.user import ANONYMOUS, UserModel
 from app.storage.audit import Action
+from app.storage.unit_of_work import UnitOfWork
 from app.utils.garbage import let_go
 from app.utils.metrics import app_errors_total
 
@@ -137,20 +139,30 @@ async def _handle(
     if action is not None and package.identifies:
         action.resource = resource_of(data)
 
-    async def act() -> ResponseModel:
-        async with container.database.unit_of_work() as session:
-            answer = partial(
-                package.handler,
-                RequestModel(request.pkg_id, request.req_id, data),
-                Context(container, socket, user or ANONYMOUS, session),
-            )
-            if action is None or not package.writes:
-                return await answer()
-            recorder = Recorder(session, action, write_key(action, request))
-            return await write_once(recorder, action, request, answer)
+    def answer(session: UnitOfWork) -> Awaitable[ResponseModel]:
+        return package.handler(
+            RequestModel(request.pkg_id, request.req_id, data),
+            Context(container, socket, user or ANONYMOUS, session),
+        )
 
     if action is None or not package.writes:
-        return await act()
+        async with container.database.unit_of_work() as session:
+            return await answer(session)
+    return await _write(container, action, request, answer)
+
+
+async def _write(
+    container: "Container",
+    action: Action,
+    request: Envelope,
+    answer: Callable[[UnitOfWork], Awaitable[ResponseModel]],
+) -> ResponseModel:
+    async def act() -> ResponseModel:
+        async with container.database.unit_of_work() as session:
+            recorder = Recorder(session, action, write_key(action, request))
+            first = partial(answer, session)
+            return await write_once(recorder, action, request, first)
+
     return await tried_again(action, act)
 
 

@@ -100,7 +100,7 @@ class PackageAuthWebSocketEndpoint(ABC):
         return self._serve().__await__()
 
     @abstractmethod
-    async def on_receive(self, text: Text) -> ResponseModel:
+    def on_receive(self, text: Text) -> Awaitable[ResponseModel]:
         """Answer one message.
 
         Args:
@@ -267,7 +267,8 @@ class PackageAuthWebSocketEndpoint(ABC):
         if message is None:
             return
         reply = await self._process(message.get("text"))
-        await self._reply(reply)
+        if self._reply(reply):
+            await self._wire.drain()
         if reply.status_code is RSPCode.UNAUTHENTICATED:
             await self.close(CloseCode.UNAUTHENTICATED, "not signed in")
 
@@ -311,8 +312,8 @@ class PackageAuthWebSocketEndpoint(ABC):
         self._inbox.take(text)
 
     async def _answer(self, text: Text) -> None:
-        reply = await self._process(text)
-        await self._reply(reply)
+        if self._reply(await self._process(text)):
+            await self._wire.drain()
         if self._afterwards:
             work = self._afterwards.pop(asyncio.current_task(), None)
             if work is not None:
@@ -369,13 +370,13 @@ class PackageAuthWebSocketEndpoint(ABC):
     def _is_over(self) -> bool:
         return self._closed or self._farewell is not None
 
-    async def _reply(self, reply: ResponseModel) -> None:
+    def _reply(self, reply: ResponseModel) -> bool:
+        """Send a reply; say whether the client does not keep up."""
         if self._closed:
-            return
+            return False
         self._wire.write_soon(text_frame(encode(reply)))
         metrics.ws_messages_sent_total.inc()
-        if self._wire.is_stalled:
-            await self._wire.drain()
+        return self._wire.is_stalled
 
 
 def _count_close(code: int) -> None:

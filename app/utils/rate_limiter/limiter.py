@@ -49,15 +49,23 @@ class RateLimiter:
         """
         return await self.check(key, Limit(limit, window_seconds, burst))
 
+    def decide(self, key: str, limit: Limit) -> Verdict | None:
+        """Do what `check` does, where Redis need not be asked; else nothing.
+
+        Returns:
+            The verdict; None if Redis, or without it this process, has to
+            decide.
+        """
+        return self._window(key, limit).decide(self._clock())
+
     async def check(self, key: str, limit: Limit) -> Verdict:
         """Do what `check_rate_limit` does, with a limit made beforehand."""
-        now = self._clock()
-        window = self._window(key, limit)
-        verdict = window.decide(now)
+        verdict = self.decide(key, limit)
         if verdict is not None:
             return verdict
+        window = self._windows[key]
         if not self._gate.is_open:
-            return self._decide_alone(window, now)
+            return self._decide_alone(window, self._clock())
         waiter = window.wait()
         self._enqueue(window, hold=True)
         return await waiter

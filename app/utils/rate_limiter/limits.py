@@ -104,7 +104,10 @@ class Limits:
     async def _spend(self, kind: str, who: str, limit: Limit) -> Verdict:
         if not self.is_enabled:
             return ADMITTED
-        verdict = await self._limiter.check(f"{kind}:{who}", limit)
+        key = f"{kind}:{who}"
+        verdict = self._limiter.decide(key, limit)
+        if verdict is None:
+            verdict = await self._limiter.check(key, limit)
         if not verdict.is_allowed:
             raise self._refusal(kind, limit.capacity, verdict)
         return verdict

@@ -19,7 +19,7 @@ class Verdict(NamedTuple):
 
 def whole_seconds(seconds: float, window: float) -> int:
     """Round a wait up, to at least one second and at most the window."""
-    return max(1, min(ceil(seconds), ceil(window)))
+    return 1 if seconds <= 1 else ceil(min(seconds, window))
 
 
 def rate_limit_headers(

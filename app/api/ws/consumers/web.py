@@ -1,5 +1,7 @@
 """The socket `/web`."""
 
+from collections.abc import Awaitable
+
 from starlette.types import Receive, Scope, Send
 
 from app.api.ws.dispatch import dispatch
@@ -12,9 +14,9 @@ from app.schemas.message import ResponseModel
 class Web(PackageAuthWebSocketEndpoint):
     """Answers each message with what its package's handler says."""
 
-    async def on_receive(self, text: str | None) -> ResponseModel:
+    def on_receive(self, text: str | None) -> Awaitable[ResponseModel]:
         """Send a message down its path."""
-        return await dispatch(self.container, self, self.user, text)
+        return dispatch(self.container, self, self.user, text)
 
 
 ENDPOINTS = {"/web": Web}
