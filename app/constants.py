@@ -124,9 +124,9 @@ PUSH_MEMORY_LENGTH: Final = 1000
 """Pushes that each process remembers, to replay them without Redis."""
 PUSH_MEMORY_BYTES: Final = 8 * 1024 * 1024
 PUSH_CHUNK: Final = 200
+"""Remembered pushes that are looked through in one turn of the event loop."""
 SOCKETS_AT_ONCE: Final = 100
 """For how many sockets something is done in one turn of the event loop."""
-"""Sockets written to before the event loop gets its turn."""
 PUSH_SILENCE_SECONDS: Final = 1.0
 """How long nothing may come from Redis before it is asked."""
 PUSH_RECONNECT_SECONDS: Final = 0.25

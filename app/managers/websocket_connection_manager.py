@@ -34,7 +34,8 @@ class WebSocketConnectionManager:
         self._empty.set()
 
     def __iter__(self) -> Iterator[OpenSocket]:
-        return iter(list(self._group_of))
+        """All of them, as long as none comes or goes meanwhile."""
+        return iter(self._group_of)
 
     def __len__(self) -> int:
         return len(self._group_of)
@@ -70,6 +71,11 @@ class WebSocketConnectionManager:
             self.usernames[user.username] += 1
             self.changes += 1
         socket.user = user
+
+    def note_lag(self, socket: OpenSocket) -> None:
+        """Take in that a client does not read all that it is sent."""
+        if socket in self._group_of:
+            self.lagging.add(socket)
 
     def remove(self, socket: OpenSocket) -> None:
         """Forget a socket that has ended, if it was ever taken in."""

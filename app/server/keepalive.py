@@ -6,6 +6,7 @@ pinged again: one timer waits for it (see also `utils.deadline`).
 """
 
 import asyncio
+from itertools import islice
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
@@ -59,8 +60,7 @@ class Keepalive:
     def _look(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for _ in range(min(_AT_ONCE, len(self._due))):
-            socket, due = next(iter(self._due.items()))
+        for socket, due in list(islice(self._due.items(), _AT_ONCE)):
             if due > now:
                 break
             del self._due[socket]

@@ -1,7 +1,7 @@
 """The end of a turn of the event loop, for all connections together.
 
-What many of them want done then is one call of the loop: it costs 2 us, as
-much as much of what is called.
+What many of them want done then is one call of the loop, which costs as much
+as what is done for one of them.
 """
 
 import asyncio

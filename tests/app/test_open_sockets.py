@@ -102,3 +102,15 @@ async def test_names_are_those_of_who_is_there() -> None:
     sockets.know(first, user("ada"))  # its last message is being answered
     assert (0, {}) == (len(sockets), sockets.usernames)
     await sockets.wait_until_empty()
+
+
+def test_who_has_left_lags_no_more() -> None:
+    """Also if his connection fills up, or empties, only then."""
+    sockets = WebSocketConnectionManager()
+    (socket,) = some(1)
+    sockets.add(socket)
+    sockets.note_lag(socket)
+    assert {socket} == sockets.lagging
+    sockets.remove(socket)
+    sockets.note_lag(socket)
+    assert set() == sockets.lagging

@@ -172,7 +172,7 @@ class PackageAuthWebSocketEndpoint(ABC):
 
     def lag(self) -> None:
         """Be looked at until the client has read what it was sent."""
-        self.container.sockets.lagging.add(self)
+        self.container.sockets.note_lag(self)
 
     def sign_out(self) -> None:
         """Close now with 4401: the user's session has ended."""
