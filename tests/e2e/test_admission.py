@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any, Final
@@ -75,7 +75,7 @@ def guarded(kubectl: Kubectl) -> Iterator[Kubectl]:
     made = list(admission_manifests(kubectl.namespace, RELEASE, PERMISSIONS))
     for manifest in made:
         kubectl.apply(manifest)
-    until_in_force(kubectl)
+    wait_for(lambda: refusal(kubectl, {"reader": "boo"}), "is none of")
     yield kubectl
     for manifest in made:
         if "Policy" in manifest["kind"]:
@@ -85,10 +85,10 @@ def guarded(kubectl: Kubectl) -> Iterator[Kubectl]:
             )
 
 
-def until_in_force(kubectl: Kubectl) -> None:
-    """Wait until the API server has taken the policies in."""
+def wait_for(ask: Callable[[], str], part: str) -> None:
+    """Wait until the API server has taken in what makes it say this."""
     deadline = time.monotonic() + SEEN_SECONDS
-    while "boo: is none of" not in refusal(kubectl, {"reader": "boo"}):
+    while part not in ask():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -152,6 +152,8 @@ def test_an_operator_changes_of_a_pod_what_it_costs(
         )
 
     only = f"may change {DELETION_COST} and nothing else"
+    tried = {"metadata": {"labels": {"app": "other"}}}
+    wait_for(lambda: refused(tried, f"--as={who}", "--dry-run=server"), only)
     for patch in (
         {"spec": {"activeDeadlineSeconds": 9}},
         {"metadata": {"labels": {"app": "other"}}},
