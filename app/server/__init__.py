@@ -81,8 +81,10 @@ def ports_of(port: int, settings: Settings) -> list[int]:
     """Return the ports to bind: the clients', and that of the management.
 
     Raises:
-        ConfigurationError: They are one and the same.
+        ConfigurationError: They are one and the same, or there is no such.
     """
+    if not 0 <= port < 1 << 16:
+        raise ConfigurationError(f"PORT: {port} is not from 0 to 65535")
     if settings.management_port is None:
         return [port]
     if settings.management_port == port:

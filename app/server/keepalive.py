@@ -1,19 +1,16 @@
 """Pings that find clients which are gone without a word.
 
 uvicorn has two timers and a dozen objects for each ping of each socket. All
-have the same time here, so the first that was pinged is the first to be
-pinged again: one timer waits for it (see also `utils.deadline`).
+have the same time here, so one timer is enough (`utils.expiry`).
 """
 
 import asyncio
-from itertools import islice
-from typing import Final, Protocol
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from uvicorn.server import ServerState
 
-_AT_ONCE: Final = 100
-"""How many are pinged in one turn of the event loop."""
+from app.utils.expiry import Expiry
 
 
 class Pinged(Protocol):
@@ -39,36 +36,13 @@ class Keepalive:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, seconds: float
     ) -> None:
-        self._loop = loop
-        self._seconds = seconds
-        self._due: dict[Pinged, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._expiry: Expiry[Pinged] = Expiry(loop, seconds, self._ping)
+        self.add = self._expiry.add
+        self.remove = self._expiry.remove
 
-    def add(self, socket: Pinged) -> None:
-        """Ping a socket from now on."""
-        self._due[socket] = self._loop.time() + self._seconds
-        if self._timer is None:
-            self._wait(self._seconds)
-
-    def remove(self, socket: Pinged) -> None:
-        """Ping a socket no more."""
-        self._due.pop(socket, None)
-
-    def _wait(self, seconds: float) -> None:
-        self._timer = self._loop.call_later(seconds, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        for socket, due in list(islice(self._due.items(), _AT_ONCE)):
-            if due > now:
-                break
-            del self._due[socket]
-            if socket.ping():
-                self._due[socket] = now + self._seconds
-        if self._due:
-            due = next(iter(self._due.values()))
-            self._wait(max(0.0, due - now))
+    def _ping(self, socket: Pinged) -> None:
+        if socket.ping():
+            self._expiry.add(socket)
 
 
 _of_servers: WeakKeyDictionary[ServerState, Keepalive] = WeakKeyDictionary()

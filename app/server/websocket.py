@@ -117,7 +117,7 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         self.queue = Mailbox()  # type: ignore[assignment]  # does all that is asked of it
         self.stalled_since: float | None = None
         self._listener: Listener | None = None
-        self._hands_over = False
+        self._taker: Listener | None = None
         self._keepalive = keepalive_of(
             server_state, self.loop, config.ws_ping_interval or 0
         )
@@ -140,24 +140,24 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         What is queued already is still `receive`d. What the handshake said
         is let go: it is long, and has a token in it.
         """
-        self._hands_over = True
+        self._taker = self._listener
         vars(self).pop("request", None)
         vars(self).pop("response", None)
 
     def send_receive_event_to_app(self) -> None:
         """Give a message to whoever takes it, or queue it."""
-        if self._listener is None or not self._hands_over:
+        if self._taker is None:
             super().send_receive_event_to_app()
             return
         data, self.frames = b"".join(self.frames), []
         if not self.close_sent:
             is_text = self.curr_msg_data_type == "text"
-            self._listener.take(data.decode() if is_text else None)
+            self._taker.take(data.decode() if is_text else None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what holds us, so that no garbage is left to look for."""
         super().connection_lost(exc)
-        self._listener = None
+        self._listener = self._taker = None
         del self.conn.parser
 
     def on_task_complete(self, task: "asyncio.Task[None]") -> None:
@@ -195,14 +195,13 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
     def _take_whole_texts(self, data: bytes) -> bytes:
         """Hand over what needs no parser, and return what does."""
         if (
-            self._listener is None
-            or not self._hands_over
+            self._taker is None
             or self.close_sent
             or not self.conn.is_between_messages
         ):
             return data
         rest = take_whole_texts(
-            data, self.config.ws_max_size, self._listener.take
+            data, self.config.ws_max_size, self._taker.take
         )
         return b"" if rest and self._is_answer(rest) else rest
 

@@ -1,16 +1,15 @@
 """How long one request or message may take, over either protocol.
 
-Nearly all are done in time, so a timer for each would be set for nothing.
-Since all have the same time, the one that began first is over first: one
-timer waits for it, and then for the first of those that are left.
+Nearly all are done in time, so a timer for each would be set for nothing:
+one waits for all of them (`utils.expiry`).
 """
 
 import asyncio
-from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from app.exceptions import DeadlineExceeded
+from app.utils.expiry import Expiry
 
 
 class Deadlines:
@@ -23,36 +22,13 @@ class Deadlines:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._running: dict[Deadline, float] = {}
+        expiry: Expiry[Deadline] = Expiry(self.loop, seconds, Deadline.end)
+        self.add = expiry.add
+        self.remove = expiry.remove
 
     def begin(self) -> "Deadline":
         """Return a block that is cancelled when its time is over."""
         return Deadline(self)
-
-    def add(self, deadline: "Deadline") -> None:
-        """Let a deadline begin now."""
-        self._running[deadline] = monotonic() + self.seconds
-        if self._timer is None:
-            self._wait(self.seconds)
-
-    def remove(self, deadline: "Deadline") -> None:
-        """Forget a deadline that was kept, or has ended."""
-        self._running.pop(deadline, None)
-
-    def _wait(self, seconds: float) -> None:
-        self._timer = self.loop.call_later(seconds, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        while self._running:
-            first, end = next(iter(self._running.items()))
-            left = end - monotonic()
-            if left > 0:
-                self._wait(left)
-                return
-            del self._running[first]
-            first.end()
 
 
 class Deadline:

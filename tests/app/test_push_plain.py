@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import pytest
 from starlette.types import Message
@@ -68,6 +69,41 @@ async def test_a_client_that_does_not_read_is_closed() -> None:
         queue.unread_bytes,
         queue.is_open,
     )
+
+
+class Owner:
+    """What has a queue, and is told when its client does not read.
+
+    Args:
+        queue: The queue.
+    """
+
+    lags = 0
+
+    def __init__(self, queue: SendQueue) -> None:
+        self.queue = queue
+        queue.listen(self)
+
+    def take(self, text: str | None) -> None:
+        """Take nothing: this server hands nothing over."""
+
+    def lag(self) -> None:
+        """Count it."""
+        self.lags += 1
+
+
+async def test_who_has_the_queue_is_told_and_is_not_kept() -> None:
+    """They do not hold each other, so no garbage is left to look for."""
+    client = Client()
+    owner = Owner(SendQueue(client.send))
+    owner.queue.write(frame("unread"))
+    owner.queue.write(frame("unread, too"))
+    assert 1 == owner.lags
+    client.reads.set()
+    await owner.queue.drain()
+    gone = ref(owner)
+    del owner
+    assert gone() is None
 
 
 async def test_pushes_come_under_plain_uvicorn(

@@ -67,6 +67,18 @@ async def test_a_port_that_is_no_number_is_a_line(servers: Servers) -> None:
     assert (1, ["PORT: 'http' is not a number"]) == (status, service.lines)
 
 
+@pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "cli"])
+async def test_a_port_that_is_too_high_is_a_line(
+    command: tuple[str, ...], servers: Servers
+) -> None:
+    """Python's own answer would be a traceback."""
+    environment = {**servers.environment, "PORT": "65536"}
+    async with started(command, environment) as service:
+        status = await service.ended()
+    expected = "PORT: 65536 is not from 0 to 65535"
+    assert (1, [expected]) == (status, service.lines)
+
+
 async def test_a_port_that_is_taken_meanwhile_is_a_line(
     migrated: Servers,
 ) -> None:

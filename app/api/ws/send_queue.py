@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from weakref import ref
 
 from starlette.types import Message, Send
 
@@ -30,7 +32,7 @@ class SendQueue:
         self._bytes = 0
         self._since = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._listener: Listener | None = None
+        self._listener: Callable[[], Listener | None] = lambda: None
 
     @property
     def unread_bytes(self) -> int:
@@ -51,7 +53,7 @@ class SendQueue:
 
     def listen(self, listener: Listener) -> None:
         """Tell this one when something does not go out at once."""
-        self._listener = listener
+        self._listener = ref(listener)  # which has this, and not we it
 
     def hand_over(self) -> None:
         """Do nothing: messages come to whoever asks to receive them."""
@@ -71,8 +73,9 @@ class SendQueue:
         self._bytes += len(text)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-            if self._listener is not None:
-                self._listener.lag()
+            listener = self._listener()
+            if listener is not None:
+                listener.lag()
 
     def write_soon(self, frame: bytes) -> None:
         """Send a frame, if the socket is open."""

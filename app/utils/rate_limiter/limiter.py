@@ -47,22 +47,19 @@ class RateLimiter:
             window_seconds: How long the window is.
             burst: Calls that a window admits besides.
         """
-        return await self.check(key, Limit(limit, window_seconds, burst))
+        made = Limit(limit, window_seconds, burst)
+        return self.decide(key, made) or await self.ask(key)
 
     def decide(self, key: str, limit: Limit) -> Verdict | None:
-        """Do what `check` does, where Redis need not be asked; else nothing.
+        """Count one call and say whether it is admitted, if there is a lease.
 
         Returns:
-            The verdict; None if Redis, or without it this process, has to
-            decide.
+            The verdict; None if nothing was counted and `ask` has to.
         """
         return self._window(key, limit).decide(self._clock())
 
-    async def check(self, key: str, limit: Limit) -> Verdict:
-        """Do what `check_rate_limit` does, with a limit made beforehand."""
-        verdict = self.decide(key, limit)
-        if verdict is not None:
-            return verdict
+    async def ask(self, key: str) -> Verdict:
+        """Count one call by way of Redis, right after `decide` had to say."""
         window = self._windows[key]
         if not self._gate.is_open:
             return self._decide_alone(window, self._clock())

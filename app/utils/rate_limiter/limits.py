@@ -107,7 +107,7 @@ class Limits:
         key = f"{kind}:{who}"
         verdict = self._limiter.decide(key, limit)
         if verdict is None:
-            verdict = await self._limiter.check(key, limit)
+            verdict = await self._limiter.ask(key)
         if not verdict.is_allowed:
             raise self._refusal(kind, limit.capacity, verdict)
         return verdict
