@@ -258,6 +258,8 @@ LIMITER_LEASE_SECONDS: Final = 1.0
 LIMITER_LEASE_TOKENS: Final = 20
 LIMITER_LEASE_FRACTION: Final = 0.05
 """Part of a limit that a process may hold, up to `LIMITER_LEASE_TOKENS`."""
+LIMITER_MANY_USES: Final = 8
+"""Calls that have used a lease up, for the next to be ordered ahead."""
 LIMITER_RESERVE_FRACTION: Final = 0.2
 """Part of a window from which tokens are given out one by one."""
 LIMITER_RENEW_SECONDS: Final = 0.4

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from app import constants as c
 from app.storage.redis import RRedis
 from app.utils.rate_limiter import Gate, RateLimiter, Verdict
+from app.utils.rate_limiter.window import Limit
 from tests.fixtures.limits import (
     DATABASE,
     CountingRedis,
@@ -99,6 +100,25 @@ async def test_a_lease_is_not_waited_for(
     with pytest.raises(StopIteration) as decided:
         pod.check_rate_limit(key, 1000, 60).send(None)
     assert decided.value.value.is_allowed
+
+
+async def test_the_next_lease_of_a_busy_key_is_not_waited_for(
+    make_redis: MakeRedis, key: str
+) -> None:
+    """Who comes after the last token of a lease finds another one there."""
+    time = FakeTime(make_redis())
+    redis = CountingRedis(time)  # type: ignore[arg-type]  # has all it needs
+    pod = RateLimiter(Gate(redis), clock=time)
+    limit = Limit(6000, 60, 0)
+    for _ in range(100):
+        await pod.check_rate_limit(key, *limit)
+    scripts, waited = redis.scripts, 0
+    for _ in range(10 * c.LIMITER_LEASE_TOKENS):
+        waited += pod.decide(key, limit) is None
+        if pod._sender is not None:
+            await pod._sender
+    assert (0, 10) == (waited, redis.scripts - scripts)
+    await pod.close()
 
 
 async def test_redis_forgets_its_scripts(
@@ -348,27 +368,34 @@ STEP = st.tuples(
 )
 
 
-@given(steps=st.lists(STEP, min_size=5, max_size=40))
+@given(
+    rate=st.sampled_from([100, 300]),  # leases are ordered ahead, or never
+    steps=st.lists(STEP, min_size=5, max_size=40),
+)
 @settings(
     max_examples=60,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_no_window_admits_more(servers: Servers, steps: list[Any]) -> None:
+def test_no_window_admits_more(
+    servers: Servers, rate: int, steps: list[Any]
+) -> None:
     """No stretch of the window's length ever sees more than the limit.
 
     Whatever pods do, however late answers come; and when all is quiet the
     whole window is there again.
     """
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        uses = runner.run(_simulate(servers, steps))
+        uses = runner.run(_simulate(servers, rate, steps))
     starts = sorted(uses.elements())
     for i, start in enumerate(starts):
         # Half-open: what is used a whole window later is no longer in it.
-        assert bisect_left(starts, start + WINDOW) - i <= 110
+        assert bisect_left(starts, start + WINDOW) - i <= rate + 10
 
 
-async def _simulate(servers: Servers, steps: list[Any]) -> Counter[float]:
+async def _simulate(
+    servers: Servers, rate: int, steps: list[Any]
+) -> Counter[float]:
     redis = RRedis(redis_settings(servers), DATABASE, hurried=True)
     await redis.client.flushdb()
     time = FakeTime(redis)
@@ -378,7 +405,7 @@ async def _simulate(servers: Servers, steps: list[Any]) -> Counter[float]:
         time.now += advance
         time.delay = delay
         await asyncio.gather(
-            *(_use(pods[number], time, uses) for _ in range(calls))
+            *(_use(pods[number], rate, time, uses) for _ in range(calls))
         )
         if sweep:
             for pod in pods:
@@ -389,14 +416,17 @@ async def _simulate(servers: Servers, steps: list[Any]) -> Counter[float]:
         await pod.close()
     time.now += WINDOW + 2 * c.LIMITER_LEASE_SECONDS
     before = uses.total()
-    await asyncio.gather(*(_use(pods[0], time, uses) for _ in range(200)))
-    assert 110 == uses.total() - before
+    calls = (_use(pods[0], rate, time, uses) for _ in range(2 * rate))
+    await asyncio.gather(*calls)
+    assert rate + 10 == uses.total() - before
     await redis.close()
     return uses
 
 
-async def _use(pod: RateLimiter, time: FakeTime, uses: Counter[float]) -> None:
-    verdict = await pod.check_rate_limit("simulated", 100, WINDOW, 10)
+async def _use(
+    pod: RateLimiter, rate: int, time: FakeTime, uses: Counter[float]
+) -> None:
+    verdict = await pod.check_rate_limit("simulated", rate, WINDOW, 10)
     if verdict.is_allowed:
         uses[time.now] += 1
 

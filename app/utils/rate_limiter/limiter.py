@@ -53,10 +53,17 @@ class RateLimiter:
     def decide(self, key: str, limit: Limit) -> Verdict | None:
         """Count one call and say whether it is admitted, if there is a lease.
 
+        Whoever takes the last token of a lease that many calls have used
+        orders the next one, so that a busy key does not wait for Redis.
+
         Returns:
             The verdict; None if nothing was counted and `ask` has to.
         """
-        return self._window(key, limit).decide(self._clock())
+        window = self._window(key, limit)
+        verdict = window.decide(self._clock())
+        if window.is_used_up and verdict is not None and verdict.is_allowed:
+            self._order_ahead(window)
+        return verdict
 
     async def ask(self, key: str) -> Verdict:
         """Count one call by way of Redis, right after `decide` had to say."""
@@ -119,6 +126,10 @@ class RateLimiter:
         verdict = self._local.check(window.key, limit.capacity, limit.seconds)
         window.remember(verdict, now)
         return verdict
+
+    def _order_ahead(self, window: Window) -> None:
+        if self._gate.is_open:
+            self._enqueue(window, hold=True)
 
     def _enqueue(self, window: Window, *, hold: bool) -> None:
         self._queue[window.key] = (window, hold)

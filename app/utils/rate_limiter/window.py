@@ -111,6 +111,11 @@ class Window:
                 yield waiter
 
     @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left of a lease that many calls have used."""
+        return not self._tokens and self._used >= c.LIMITER_MANY_USES
+
+    @property
     def has_waiters(self) -> bool:
         """Whether anybody waits."""
         return bool(self._waiters)
@@ -138,16 +143,16 @@ class Window:
         return Order(wanted, arguments)
 
     def _resize(self, now: float, wanted: int) -> None:
-        if not wanted:
-            if not self._used:
-                # Two, or each other caller of a quiet key would ask Redis.
-                least = min(2, self.limit.largest_lease)
-                self._lease_size = max(least, self._lease_size // 2)
-        elif now - self._used_at < c.LIMITER_LEASE_SECONDS:
+        recently = now - self._used_at < c.LIMITER_LEASE_SECONDS
+        if self.is_used_up or (wanted and recently):
             largest = self.limit.largest_lease
             self._lease_size = min(self._lease_size * 2, largest)
-        else:
+        elif wanted:
             self._lease_size = 1
+        elif not self._used:
+            # Two, or each other caller of a quiet key would ask Redis.
+            least = min(2, self.limit.largest_lease)
+            self._lease_size = max(least, self._lease_size // 2)
 
     def receive(
         self,
