@@ -9,6 +9,8 @@ DB_MAX_RETRIES: Final = 10
 DB_RETRY_DELAY_SECONDS: Final = 0.2
 """First pause between two attempts; it doubles up to the maximum."""
 DB_RETRY_MAX_DELAY_SECONDS: Final = 5.0
+SHARING_SECONDS: Final = 0.005
+"""How long a read waits for the end of an equal one that is under way."""
 DB_DEFAULT_PORT: Final = 5432
 DB_POOL_SIZE: Final = 10
 DB_READ_POOL_SIZE: Final = 10

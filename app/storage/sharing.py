@@ -3,12 +3,16 @@
 After a push every client reads the same list, all at once. Who asks before
 the statement is sent gets its rows, too. Nobody shares what was sent before
 he asked, so each sees all that was written until then, as if he were alone.
+
+While one like it is under way, a statement waits for its end, and more come
+to share it; but not for long, as that one may have lost its connection.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from app.constants import SHARING_SECONDS
 from app.storage.reader import Record
 
 Asked: TypeAlias = tuple[str, Sequence[Any]]
@@ -17,6 +21,9 @@ Read: TypeAlias = Callable[[Callable[[], None]], Awaitable[list[Record]]]
 """Reads; it calls what it is given before it sends the statement."""
 _Sharer: TypeAlias = asyncio.Future[list[Record] | Exception | None]
 """Gets the rows, or what went wrong; None if he is to ask anew."""
+_UnderWay: TypeAlias = tuple[float, asyncio.Future[None] | None]
+"""When a statement was sent, and what is done when it is over."""
+_NOBODY: Final[_UnderWay] = (float("-inf"), None)
 
 
 class Sharing:
@@ -24,6 +31,7 @@ class Sharing:
 
     def __init__(self) -> None:
         self._unsent: dict[Asked, list[_Sharer]] = {}
+        self._under_way: dict[Asked, _UnderWay] = {}
 
     async def share(self, asked: Asked, read: Read) -> list[Record]:
         """Return the rows of a read of our own, or of one like it.
@@ -56,20 +64,39 @@ class Sharing:
     async def _read(self, asked: Asked, read: Read) -> list[Record]:
         sharers = self._unsent[asked] = []
         outcome: list[Record] | Exception | None = None
+        loop = asyncio.get_running_loop()
+        sent: asyncio.Future[None] = loop.create_future()
 
         def send() -> None:
-            if self._unsent.get(asked) is sharers:
-                del self._unsent[asked]
+            self._close(asked, sharers)
+            self._under_way[asked] = (loop.time(), sent)
 
         try:
-            await asyncio.sleep(0)  # until all of this turn have asked
+            await self._others(asked)
             outcome = rows = await read(send)
         except Exception as error:
             outcome = error
             raise
         finally:
-            send()
+            self._close(asked, sharers)
+            if self._under_way.get(asked, _NOBODY)[1] is sent:
+                del self._under_way[asked]
+            sent.set_result(None)
             for sharer in sharers:
                 if not sharer.done():
                     sharer.set_result(outcome)
         return rows
+
+    def _close(self, asked: Asked, sharers: list[_Sharer]) -> None:
+        """Let nobody else share this statement."""
+        if self._unsent.get(asked) is sharers:
+            del self._unsent[asked]
+
+    async def _others(self, asked: Asked) -> None:
+        """Wait until all have asked who are to share the statement."""
+        sent_at, sent = self._under_way.get(asked, _NOBODY)
+        left = sent_at + SHARING_SECONDS - asyncio.get_running_loop().time()
+        if sent is None or left <= 0:
+            await asyncio.sleep(0)  # all of this turn
+        else:
+            await asyncio.wait([sent], timeout=left)

@@ -84,6 +84,40 @@ async def test_what_was_sent_before_is_not_shared(server: Server) -> None:
     assert [[(2,)]] * 2 == await asyncio.gather(*late)
 
 
+async def test_reads_share_while_another_is_under_way(server: Server) -> None:
+    """Those that come meanwhile wait for its end, and are one read then."""
+    sharing = Sharing()
+    server.answers.clear()
+    reads = await started(sharing, server.read, 1)
+    for _ in range(3):
+        await asyncio.sleep(0)
+        reads += await started(sharing, server.read, 1)
+    assert 1 == server.asked
+    server.answers.set()
+    assert [1, 2, 2, 2] == [
+        rows[0][0] for rows in await asyncio.gather(*reads)
+    ]
+
+
+async def test_slow_read_holds_up_nobody(server: Server) -> None:
+    """Its connection may be lost, so the others soon take another one."""
+    sharing = Sharing()
+    server.answers.clear()
+    slow = await started(sharing, server.read, 1)
+    await asyncio.sleep(0)
+    assert 1 == server.asked
+    server.answers = asyncio.Event()
+    server.answers.set()
+    reads = await started(sharing, server.read, 2)
+    async with asyncio.timeout(5):
+        assert [[(2,)]] * 2 == await asyncio.gather(*reads)
+        assert [(3,)] == await sharing.share(ASKED, server.read)
+    assert not slow[0].done()
+    slow[0].cancel()
+    await asyncio.wait(slow)
+    assert {} == sharing._under_way
+
+
 async def test_other_arguments_are_another_read(server: Server) -> None:
     """So are other statements."""
     sharing = Sharing()
