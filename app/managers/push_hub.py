@@ -90,6 +90,14 @@ class PushHub:
                         sent += 1
         count_pushes(sent)
 
+    async def standing(self) -> Position | None:
+        """Return a position whose push every socket has been sent.
+
+        While a push is on its way through them, that is not yet its own.
+        """
+        async with self._turn:
+            return self.position
+
     def is_for(self, push: Push, socket: OpenSocket) -> bool:
         """Say whether the socket's user is to get this push."""
         user = socket.user

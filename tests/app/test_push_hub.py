@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Any
 
 import msgspec
+import pytest
 
 from app.api.ws.constants import PkgID
 from app.constants import SOCKETS_AT_ONCE
@@ -19,6 +20,7 @@ from app.managers.websocket_connection_manager import (
 )
 from app.protocols import OpenSocket
 from app.schemas.permissions import PermissionMap
+from app.schemas.push import Position
 from app.schemas.user import UserModel
 from app.storage.pubsub import Numbered
 from app.types import UserId, Username
@@ -74,31 +76,66 @@ def role_map(*permitted: str) -> PermissionMap:
     return PermissionMap.parse({"roles": ["reader"], "ws": lines, "http": {}})
 
 
-async def test_no_socket_is_told_of_a_position_before_its_push() -> None:
+@pytest.fixture
+def rbac() -> RBACManager:
+    """A role map by which a reader gets the pushes of this module."""
+    rbac = RBACManager(CATALOGUE)
+    rbac.apply(role_map("GET_AUTHORS"), source="test")
+    return rbac
+
+
+@pytest.fixture
+def listeners() -> list[Listener]:
+    """More sockets than are told at once."""
+    return [Listener() for _ in range(3 * SOCKETS_AT_ONCE)]
+
+
+@pytest.fixture
+def hub(rbac: RBACManager, listeners: list[Listener]) -> PushHub:
+    """The hub of a process with these sockets."""
+    stream: Any = None  # nobody reads it
+    sockets = Shuffled()
+    for listener in listeners:
+        added: Any = listener
+        sockets.add(added)
+    pushes: dict[IntEnum, IntEnum | None] = {
+        PkgID.AUTHORS_CHANGED: PkgID.GET_AUTHORS
+    }
+    return PushHub(pushes, rbac, sockets, PushHistory(stream))
+
+
+async def on_its_way(hub: PushHub, seq: int) -> asyncio.Task[None]:
+    """A push that some sockets have been sent, and others not."""
+    body = b'{"pkg_id":%d,"data":{},"users":null}' % PkgID.AUTHORS_CHANGED
+    push = asyncio.create_task(hub.deliver("e", Numbered(seq, body)))
+    await asyncio.sleep(0)
+    return push
+
+
+async def test_no_socket_is_told_of_a_position_before_its_push(
+    rbac: RBACManager, hub: PushHub, listeners: list[Listener]
+) -> None:
     """Else who comes back from there misses the push, and is not told.
 
     The role map changes while a push is on its way through many sockets.
     """
-    rbac = RBACManager(CATALOGUE)
-    rbac.apply(role_map("GET_AUTHORS"), source="test")
-    stream: Any = None  # nobody reads it
-    sockets = Shuffled()
-    pushes: dict[IntEnum, IntEnum | None] = {
-        PkgID.AUTHORS_CHANGED: PkgID.GET_AUTHORS
-    }
-    hub = PushHub(pushes, rbac, sockets, PushHistory(stream))
-    listeners = [Listener() for _ in range(3 * SOCKETS_AT_ONCE)]
-    for listener in listeners:
-        added: Any = listener
-        sockets.add(added)
     teller = asyncio.create_task(hub.tell_of_role_maps())
     await asyncio.sleep(0)
-    body = b'{"pkg_id":%d,"data":{},"users":null}' % PkgID.AUTHORS_CHANGED
-    push = asyncio.create_task(hub.deliver("e", Numbered(7, body)))
-    await asyncio.sleep(0)
+    push = await on_its_way(hub, 7)
     rbac.apply(role_map("GET_AUTHORS", "CREATE_AUTHOR"), source="test")
     await push
     await hub.told_of_map(1)
     teller.cancel()
     expected = [(PkgID.AUTHORS_CHANGED, 7), (PkgID.PERMISSIONS_CHANGED, 7)]
     assert {tuple(expected)} == {tuple(one.wire.told) for one in listeners}
+
+
+async def test_no_socket_is_answered_with_a_position_before_its_push(
+    hub: PushHub, listeners: list[Listener]
+) -> None:
+    """Whoever asks meanwhile where he stands is told when he stands there."""
+    push = await on_its_way(hub, 7)
+    assert any(not one.wire.told for one in listeners)
+    position = await hub.standing()
+    assert all(one.wire.told for one in listeners)
+    assert (Position("e", 7), True) == (position, push.done())

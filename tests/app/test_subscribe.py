@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -44,10 +45,16 @@ async def database(migrated: Servers) -> AsyncIterator[Database]:
 async def left_off(
     service: Service, database: Database, sign_in: SignIn
 ) -> dict[str, Any]:
-    """The position of a client that has seen one push and has left."""
+    """The position of a client that has seen this push and has left.
+
+    Those of an earlier test may come to its socket first.
+    """
+    name = uuid4().hex
     async with open_socket(service, sign_in("reader")) as socket:
-        await store_authors(database, "seen")
+        await store_authors(database, name)
         (push,) = await next_pushes(socket, 1)
+        while name not in json.dumps(push):
+            (push,) = await next_pushes(socket, 1)
     after: dict[str, Any] = push["meta"]
     return after
 

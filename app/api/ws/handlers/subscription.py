@@ -26,7 +26,7 @@ async def subscribe(
         request.pkg_id,
         request.req_id,
         {"recovered": replay is not None},
-        pushing.hub.position,
+        await pushing.hub.standing(),
     )
 
 
