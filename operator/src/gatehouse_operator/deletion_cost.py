@@ -2,7 +2,8 @@
 
 Of a Deployment with too many pods, the one whose `pod-deletion-cost` is the
 least goes first (KEP-2255). Every change of it is a write to the API server,
-so it is the number of sockets only about: a power of two.
+so it is the number of sockets only about: a power of two. What somebody else
+makes of it is put right within minutes.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ from gatehouse_operator.admission import DELETION_COST
 from gatehouse_operator.publisher import Publisher, RedisAway
 
 _ROUND_SECONDS: Final = 20.0
+_ROUNDS_TO_REMEMBER: Final = 15
+"""Rounds in which what was said is taken to hold."""
 
 logger = structlog.get_logger(__name__)
 
@@ -41,11 +44,14 @@ class DeletionCosts:
     async def run(self) -> NoReturn:
         """Go round until cancelled; a round that fails is made up for."""
         while True:
-            try:
-                await self._round()
-            except (ApiError, RedisAway, httpx2.HTTPError) as error:
-                logger.warning("deletion costs not said", reason=str(error))
-            await asyncio.sleep(_ROUND_SECONDS)
+            self._said.clear()
+            for _ in range(_ROUNDS_TO_REMEMBER):
+                try:
+                    await self._round()
+                except (ApiError, RedisAway, httpx2.HTTPError) as error:
+                    reason = str(error)
+                    logger.warning("deletion costs not said", reason=reason)
+                await asyncio.sleep(_ROUND_SECONDS)
 
     async def _round(self) -> None:
         sockets: Counter[str] = Counter()
