@@ -65,11 +65,11 @@ class Sharing:
         sharers = self._unsent[asked] = []
         outcome: list[Record] | Exception | None = None
         loop = asyncio.get_running_loop()
-        sent: asyncio.Future[None] = loop.create_future()
+        over: asyncio.Future[None] = loop.create_future()
 
         def send() -> None:
             self._close(asked, sharers)
-            self._under_way[asked] = (loop.time(), sent)
+            self._under_way[asked] = (loop.time(), over)
 
         try:
             await self._others(asked)
@@ -79,9 +79,9 @@ class Sharing:
             raise
         finally:
             self._close(asked, sharers)
-            if self._under_way.get(asked, _NOBODY)[1] is sent:
+            if self._under_way.get(asked, _NOBODY)[1] is over:
                 del self._under_way[asked]
-            sent.set_result(None)
+            over.set_result(None)
             for sharer in sharers:
                 if not sharer.done():
                     sharer.set_result(outcome)
@@ -94,9 +94,9 @@ class Sharing:
 
     async def _others(self, asked: Asked) -> None:
         """Wait until all have asked who are to share the statement."""
-        sent_at, sent = self._under_way.get(asked, _NOBODY)
+        sent_at, over = self._under_way.get(asked, _NOBODY)
         left = sent_at + SHARING_SECONDS - asyncio.get_running_loop().time()
-        if sent is None or left <= 0:
+        if over is None or left <= 0:
             await asyncio.sleep(0)  # all of this turn
         else:
-            await asyncio.wait([sent], timeout=left)
+            await asyncio.wait([over], timeout=left)
