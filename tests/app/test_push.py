@@ -1,5 +1,6 @@
 """Pushes: to every socket on every pod that may read, once and in order."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -11,7 +12,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from app.api.ws.constants import PkgID
+from app.api.ws.constants import PkgID, RSPCode
 from app.constants import PUSH_POLL_SECONDS
 from app.settings import DatabaseSettings
 from app.storage.db import Database
@@ -87,6 +88,33 @@ async def test_every_socket_gets_every_push_once_and_in_order(
     assert [names] * 6 == seen
     numbers = [push["meta"]["seq"] for push in got[0]]
     assert list(range(numbers[0], numbers[0] + 9)) == numbers
+
+
+@pytest.mark.parametrize("by", ["header", "message"])
+async def test_a_push_right_after_a_client_has_come_in(
+    service: Service,
+    sign_in: SignIn,
+    dying: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+) -> None:
+    """Whoever was told that he is in misses nothing, however slow Redis is."""
+    limits, token = service.container.limits, sign_in("reader")
+    add = limits.add_connection
+
+    async def add_slowly(*socket: Any) -> bool:
+        await asyncio.sleep(0.5)
+        return await add(*socket)
+
+    monkeypatch.setattr(limits, "add_connection", add_slowly)
+    header = token if by == "header" else None
+    async with open_socket(service, header) as socket:
+        if by == "message":
+            data = {"token": token}
+            reply = await ask(socket, PkgID.AUTHENTICATE, data)
+            assert RSPCode.OK == reply["status_code"]
+        await store_authors(dying, by)
+        assert [by] == await next_names(socket, 1)
 
 
 async def test_a_change_tells_what_is_new(

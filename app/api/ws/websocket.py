@@ -47,6 +47,7 @@ from app.logging import log_context
 from app.managers.outlet import Outlet
 from app.schemas.message import ResponseModel
 from app.schemas.user import UserModel
+from app.types import UserId
 from app.utils import metrics
 from app.utils.frames import text_frame
 from app.utils.metrics import Children
@@ -76,6 +77,7 @@ class PackageAuthWebSocketEndpoint(ABC):
         self._receive = receive
         self._send = send
         self._newcomer: UserModel | None = None
+        self._place: UserId | None = None
         self._closed = False
         self._is_stranger = False
         self._life: asyncio.Timeout | None = None
@@ -189,6 +191,7 @@ class PackageAuthWebSocketEndpoint(ABC):
             self._introduce()
             self.container.sockets.remove(self)
             self._inbox.release()
+            await self._give_place_back()
 
     async def _live(self) -> None:
         metrics.ws_connections_active.inc()
@@ -220,12 +223,14 @@ class PackageAuthWebSocketEndpoint(ABC):
             return False
         self.container.sockets.add(self)
         self._wire.listen(self)
+        await self._take_place()
         await self._send(
             {
                 "type": "websocket.accept",
                 "subprotocol": accepted_subprotocol(scope["subprotocols"]),
             }
         )
+        self._be_known()
         _accepted.inc()
         # They are long, and have a token in them.
         scope.update(headers=[], subprotocols=[], query_string=b"")
@@ -267,22 +272,46 @@ class PackageAuthWebSocketEndpoint(ABC):
         if message is None:
             return
         reply = await self._process(message.get("text"))
-        if self._reply(reply):
+        await self._take_place()
+        lags = self._reply(reply)
+        self._be_known()
+        if lags:
             await self._wire.drain()
         if reply.status_code is RSPCode.UNAUTHENTICATED:
             await self.close(CloseCode.UNAUTHENTICATED, "not signed in")
 
+    async def _take_place(self) -> None:
+        """Take one of the places of the user who has come, if one is free.
+
+        That is before he is told that he is in, because Redis may be slow:
+        from that moment on no push passes him by (`_be_known`).
+        """
+        user, limits = self._newcomer, self.container.limits
+        if user is not None and await limits.add_connection(user.id, self._id):
+            self._place = user.id
+
+    def _be_known(self) -> None:
+        """Get pushes from now on, unless there was no place."""
+        if self._newcomer is not None and self._place is not None:
+            self.container.sockets.know(self, self._newcomer)
+
+    async def _give_place_back(self) -> None:
+        user_id, self._place = self._place, None
+        if user_id is not None:
+            await self.container.limits.remove_connection(user_id, self._id)
+
     async def _converse_within_limit(self, user: UserModel) -> None:
         """Converse, unless the user has as many sockets as he may."""
-        limits = self.container.limits
-        if not await limits.add_connection(user.id, self._id):
+        if self._is_over():
+            return
+        if self._place is None:
             _rejected_by_limit.inc()
             await self.close(CloseCode.POLICY_VIOLATION, "too many sockets")
             return
         try:
             await self._converse(user)
         finally:
-            await limits.remove_connection(user.id, self._id)
+            await self._give_place_back()
 
     async def _converse(self, user: UserModel) -> None:
         """Answer messages until the client leaves or the token ends."""
@@ -291,7 +320,6 @@ class PackageAuthWebSocketEndpoint(ABC):
         end = 0.0 if ended(user) else _loop_time(user.expires_at)
         try:
             async with asyncio.timeout_at(end) as self._life:
-                self.container.sockets.know(self, self._newcomer or user)
                 self._wire.hand_over()
                 while (message := await self._next()) is not None:
                     self._inbox.take(message.get("text"))
