@@ -4,7 +4,7 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
@@ -27,6 +27,19 @@ from tests.fixtures.servers import Servers
 
 WINDOW = 3.0
 LIMIT = {"limit": 60, "window_seconds": 60, "burst": 10}
+
+
+Counted = tuple[FakeTime, CountingRedis, RateLimiter]
+
+
+@pytest.fixture
+async def counted(make_redis: MakeRedis) -> AsyncIterator[Counted]:
+    """A pod on a clock that the test moves, whose scripts are counted."""
+    time = FakeTime(make_redis())
+    redis = CountingRedis(time)  # type: ignore[arg-type]  # has all it needs
+    pod = RateLimiter(Gate(redis), clock=time)
+    yield time, redis, pod
+    await pod.close()
 
 
 async def admitted(*calls: Coroutine[Any, Any, Verdict]) -> int:
@@ -103,12 +116,10 @@ async def test_a_lease_is_not_waited_for(
 
 
 async def test_the_next_lease_of_a_busy_key_is_not_waited_for(
-    make_redis: MakeRedis, key: str
+    counted: Counted, key: str
 ) -> None:
     """Who comes after the last token of a lease finds another one there."""
-    time = FakeTime(make_redis())
-    redis = CountingRedis(time)  # type: ignore[arg-type]  # has all it needs
-    pod = RateLimiter(Gate(redis), clock=time)
+    _, redis, pod = counted
     limit = Limit(6000, 60, 0)
     for _ in range(100):
         await pod.check_rate_limit(key, *limit)
@@ -118,7 +129,6 @@ async def test_the_next_lease_of_a_busy_key_is_not_waited_for(
         if pod._sender is not None:
             await pod._sender
     assert (0, 10) == (waited, redis.scripts - scripts)
-    await pod.close()
 
 
 async def test_redis_forgets_its_scripts(
@@ -182,13 +192,9 @@ async def test_a_refusal_is_remembered(
     assert (0, scripts) == (await admitted(*calls), redis.scripts)
 
 
-async def test_many_messages_of_few_users(
-    make_redis: MakeRedis, key: str
-) -> None:
+async def test_many_messages_of_few_users(counted: Counted, key: str) -> None:
     """200 users with 6,000 messages a minute each cost Redis ≤ 0.05 each."""
-    time = FakeTime(make_redis())
-    redis = CountingRedis(time)  # type: ignore[arg-type]  # has all it needs
-    pod = RateLimiter(Gate(redis), clock=time)
+    time, redis, pod = counted
     sent = 0
     for second in range(10):
         for tenth in range(100):
@@ -202,16 +208,11 @@ async def test_many_messages_of_few_users(
         assert sent == (second + 1) * 10_000
         pod.sweep()
     assert redis.scripts / sent <= 0.05
-    await pod.close()
 
 
-async def test_few_messages_of_many_users(
-    make_redis: MakeRedis, key: str
-) -> None:
+async def test_few_messages_of_many_users(counted: Counted, key: str) -> None:
     """200 users with 6,000 messages a minute together: ≤ 0.1 each, too."""
-    time = FakeTime(make_redis())
-    redis = CountingRedis(time)  # type: ignore[arg-type]  # has all it needs
-    pod = RateLimiter(Gate(redis), clock=time)
+    time, redis, pod = counted
     sent = before = 0
     for tick in range(6000):
         user = tick * 73 % 200
@@ -225,7 +226,6 @@ async def test_few_messages_of_many_users(
             before = redis.scripts
         sent += tick > 1000
     assert (redis.scripts - before) / sent <= 0.1
-    await pod.close()
 
 
 async def test_what_is_not_used_is_given_back(
@@ -369,7 +369,7 @@ STEP = st.tuples(
 
 
 @given(
-    rate=st.sampled_from([100, 300]),  # leases are ordered ahead, or never
+    rate=st.sampled_from([100, 300]),  # the larger has leases ordered ahead
     steps=st.lists(STEP, min_size=5, max_size=40),
 )
 @settings(

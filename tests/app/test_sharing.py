@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from app.storage import sharing as sharing_module
 from app.storage.reader import Record
 from app.storage.sharing import Asked, Read, Sharing
 
@@ -84,8 +85,11 @@ async def test_what_was_sent_before_is_not_shared(server: Server) -> None:
     assert [[(2,)]] * 2 == await asyncio.gather(*late)
 
 
-async def test_reads_share_while_another_is_under_way(server: Server) -> None:
+async def test_reads_share_while_another_is_under_way(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those that come meanwhile wait for its end, and are one read then."""
+    monkeypatch.setattr(sharing_module, "SHARING_SECONDS", 60)
     sharing = Sharing()
     server.answers.clear()
     reads = await started(sharing, server.read, 1)

@@ -10,14 +10,28 @@ from tests.fixtures.servers import Servers
 
 
 @pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "cli"])
-async def test_a_missing_setting_is_one_line(
-    command: tuple[str, ...], servers: Servers
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"KEYCLOAK_REALM": ""}, "KEYCLOAK_REALM: is missing"),
+        (
+            {"PORT": "9", "MANAGEMENT_PORT": "9"},
+            "MANAGEMENT_PORT: 9 is the port of the clients, too",
+        ),
+        ({"PORT": "65536"}, "PORT: 65536 is not from 0 to 65535"),
+    ],
+    ids=["missing", "one port for both", "too high"],
+)
+async def test_a_wrong_setting_is_one_line(
+    command: tuple[str, ...],
+    servers: Servers,
+    changes: dict[str, str],
+    line: str,
 ) -> None:
     """The line names the variable, and nothing is started again."""
-    environment = {**servers.environment, "KEYCLOAK_REALM": ""}
-    async with started(command, environment) as service:
+    async with started(command, {**servers.environment, **changes}) as service:
         status = await service.ended()
-    assert (1, ["KEYCLOAK_REALM: is missing"]) == (status, service.lines)
+    assert (1, [line]) == (status, service.lines)
 
 
 async def test_a_wrong_role_map_is_a_line(
@@ -47,36 +61,12 @@ async def test_a_taken_port_is_a_line(servers: Servers) -> None:
     assert (1, [expected]) == (status, service.lines)
 
 
-@pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "cli"])
-async def test_one_port_for_both_is_a_line(
-    command: tuple[str, ...], servers: Servers
-) -> None:
-    """The line names the setting; nothing is bound."""
-    environment = {**servers.environment, "PORT": "9", "MANAGEMENT_PORT": "9"}
-    async with started(command, environment) as service:
-        status = await service.ended()
-    expected = "MANAGEMENT_PORT: 9 is the port of the clients, too"
-    assert (1, [expected]) == (status, service.lines)
-
-
 async def test_a_port_that_is_no_number_is_a_line(servers: Servers) -> None:
     """What gunicorn says would not name the variable."""
     environment = {**servers.environment, "PORT": "http"}
     async with started(GUNICORN, environment) as service:
         status = await service.ended()
     assert (1, ["PORT: 'http' is not a number"]) == (status, service.lines)
-
-
-@pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "cli"])
-async def test_a_port_that_is_too_high_is_a_line(
-    command: tuple[str, ...], servers: Servers
-) -> None:
-    """Python's own answer would be a traceback."""
-    environment = {**servers.environment, "PORT": "65536"}
-    async with started(command, environment) as service:
-        status = await service.ended()
-    expected = "PORT: 65536 is not from 0 to 65535"
-    assert (1, [expected]) == (status, service.lines)
 
 
 async def test_a_port_that_is_taken_meanwhile_is_a_line(

@@ -213,6 +213,7 @@ class PackageAuthWebSocketEndpoint(ABC):
             token = await find_token(self.container, scope)
             if token is not None:
                 await self.sign_in(token)
+                await self._take_place()
             else:
                 self._be_stranger()
             self._refuse_while_draining()
@@ -223,7 +224,6 @@ class PackageAuthWebSocketEndpoint(ABC):
             return False
         self.container.sockets.add(self)
         self._wire.listen(self)
-        await self._take_place()
         await self._send(
             {
                 "type": "websocket.accept",
