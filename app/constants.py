@@ -293,7 +293,7 @@ GC_SECONDS: Final = 0.05
 """How often new objects are looked through, which takes 2 ms for 100 sockets
 that have come meanwhile."""
 GC_MANY: Final = 5_000
-"""Objects that are looked through once more together, which takes 3 ms."""
+"""Objects that are looked through once more, together, which takes 3 ms."""
 GC_ALL_AFTER: Final = 10_000
 """How often that many are left out of later looks, until everything is looked
 through after all; that takes 90 ms with 10,000 sockets, and comes after hours

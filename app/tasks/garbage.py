@@ -5,7 +5,8 @@ has not looked through as often: with 10,000 sockets that is up to 90 ms, at
 a moment when many come or are told something. Here it looks every moment
 instead, through what was made since, and leaves out of later looks what has
 been in use at two of them, once it is much. So each look takes as long as
-little work does.
+little work does. What was made since is counted, not what there is: that has
+been out of use for so long that merely counting it took longer than the look.
 
 What was left out and ends is free at once unless it refers to itself. When
 they end, neither sockets nor requests do, nor the errors that they end in
@@ -17,9 +18,10 @@ import asyncio
 import gc
 from typing import NoReturn
 
-_SEEN = 1
-"""Python's name for what has been in use at one look."""
+_NEW = 0
+"""Python's name for what was made since the last look."""
 _SEEN_TWICE = 2
+"""What has been in use at two looks."""
 
 
 async def collect_garbage(
@@ -29,8 +31,8 @@ async def collect_garbage(
 
     Args:
         seconds: How often what was made meanwhile is looked through.
-        many: Objects in use at one look that are looked through once more,
-            together, and those in use at two that are then left out.
+        many: Objects looked through once that are then looked through once
+            more, together, and those in use at both that are left out.
         all_after: How often something is left out until everything is looked
             through.
     """
@@ -50,8 +52,10 @@ async def collect_garbage(
 async def _leave_out(seconds: float, many: int) -> None:
     """Look through what is new until there is much that lasts."""
     while len(gc.get_objects(_SEEN_TWICE)) <= many:
-        await asyncio.sleep(seconds)
-        gc.collect(0)
-        if len(gc.get_objects(_SEEN)) > many:
-            gc.collect()
+        seen = 0
+        while seen <= many:
+            await asyncio.sleep(seconds)
+            seen += len(gc.get_objects(_NEW))
+            gc.collect(_NEW)
+        gc.collect()
     gc.freeze()

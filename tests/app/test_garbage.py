@@ -95,6 +95,19 @@ async def test_what_is_much_and_lasts_is_looked_through_no_more(
     await until(are_left_out)
 
 
+async def test_what_has_been_seen_costs_nothing_while_there_is_no_more(
+    collect: Callable[..., None],
+) -> None:
+    """What nobody uses is not even counted at each look."""
+    collect(many=SELDOM)
+    await asyncio.sleep(0)
+    knots = [Knot() for _ in range(300_000)]
+    await until(lambda: any(x is knots[0] for x in gc.get_objects(1)))
+    before = time.thread_time()
+    await asyncio.sleep(0.5)
+    assert time.thread_time() - before < 0.05  # 50 looks
+
+
 async def test_what_was_left_out_is_looked_through_in_the_end(
     collect: Callable[..., None],
 ) -> None:
