@@ -56,6 +56,8 @@ LINGER_BYTES: Final = 1024 * 1024
 """How much a refused client may still send in that time."""
 
 # Requests
+UNREAD_SECONDS: Final = 10.0
+"""How long a client may read nothing of what waits for it."""
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
 """Deadline of one HTTP request or one socket message."""
 RETRY_AFTER_SECONDS: Final = 2
@@ -299,6 +301,8 @@ GC_ALL_AFTER: Final = 10_000
 through after all; that takes 90 ms with 10,000 sockets, and comes after hours
 of their pings."""
 TASK_ERROR_BACKOFF_SECONDS: Final = 1.0
+TASK_CANCEL_SECONDS: Final = 2.0
+"""After what time a background task that goes on is cancelled once more."""
 HEALTH_CHECK_TIMEOUT_SECONDS: Final = 1.0
 HEALTH_CACHE_SECONDS: Final = 1.0
 LOOP_LOOK_SECONDS: Final = 0.1

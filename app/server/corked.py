@@ -9,7 +9,9 @@ much of one; nothing waits for a later turn.
 import asyncio
 from typing import Any, Final
 
+from app.constants import UNREAD_SECONDS
 from app.server.turn import Turn
+from app.server.unread import ReadWatch
 
 _MOST_BYTES: Final = 65_536
 """What may wait; an answer in many parts should not fill the memory."""
@@ -49,9 +51,11 @@ class CorkedTransport:
         self.plain.write_eof()
 
     def close(self) -> None:
-        """Write all, and close."""
+        """Write all, and close when the client has read it."""
         self._flush()
         self.plain.close()
+        if self.plain.get_write_buffer_size():
+            ReadWatch(self.plain, UNREAD_SECONDS)
 
     def _flush(self) -> None:
         parts = b"".join(self._parts)

@@ -38,8 +38,12 @@ class FrameWire:
 
     @property
     def is_open(self) -> bool:
-        """Whether anything can still be sent."""
-        return self._protocol.conn.state is State.OPEN
+        """Whether anything can still be sent.
+
+        A connection that broke has had no close frame.
+        """
+        protocol = self._protocol
+        return protocol.conn.state is State.OPEN and not protocol.disconnected
 
     @property
     def unread_bytes(self) -> int:

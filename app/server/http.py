@@ -22,6 +22,7 @@ from app.server.corked import CorkedTransport
 from app.server.cycle import Cycle
 from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
 from app.server.turn import turn_of
+from app.server.unread import ReadWatch
 from app.server.websocket import WebSocketProtocol
 
 
@@ -60,6 +61,7 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         self._is_stranger = False
         self._fault = HTTPStatus.BAD_REQUEST
         self._refusal: bytes | None = None
+        self._unread: ReadWatch | None = None
 
     def connection_made(  # type: ignore[override]  # as uvicorn has it
         self, transport: asyncio.Transport
@@ -73,10 +75,26 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         else:
             self._await_client()
 
+    def pause_writing(self) -> None:
+        """Wait for a client that reads slowly, but for none that does not."""
+        super().pause_writing()
+        self._unread = ReadWatch(self.transport, c.UNREAD_SECONDS)
+
+    def resume_writing(self) -> None:
+        """Go on, as the client has read nearly everything."""
+        super().resume_writing()
+        self._all_is_read()
+
+    def _all_is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.stop()
+            self._unread = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop to wait."""
         self._stop_deadline()
         self._look_in_no_more()
+        self._all_is_read()
         super().connection_lost(exc)
         self.cycle = None  # type: ignore[assignment]  # it refers to us
 

@@ -164,6 +164,38 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         """Let go of what the application was given; it holds us, too."""
         super().on_task_complete(task)
         del self.scope
+        if self.transport.is_closing():
+            self._wait_no_longer()
+
+    async def send(self, message: Any) -> None:
+        """Send for the application; a close is not waited for without end.
+
+        Raises:
+            ClientDisconnected: Nobody is there any more.
+            RuntimeError: It is not what has to come next.
+        """
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True  # a refusal completes it, too
+        if message["type"] == "websocket.close" and self.close_timer:
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(
+                self.close_timeout, self.transport.abort
+            )
+
+    def handle_close(self, event: Frame) -> None:
+        """Answer a close frame, or take the answer to ours."""
+        received = self.conn.close_rcvd
+        if self.close_sent or received is None:
+            super().handle_close(event)
+            self._wait_no_longer()
+        else:
+            self._end(received.code, received.reason)
+
+    def shutdown(self) -> None:
+        """Close, as the server ends."""
+        super().shutdown()
+        self._wait_no_longer()
 
     def pause_writing(self) -> None:
         """Note since when the client has been reading too slowly."""
@@ -179,7 +211,7 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
 
     def cut(self, code: int, reason: str) -> None:
         """Close without waiting for a client that reads nothing."""
-        if self.conn.state is State.OPEN:
+        if self.conn.state is State.OPEN and not self.disconnected:
             self.conn.send_close(code, reason)
             self._end(code, reason)
 
@@ -244,6 +276,8 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         if self.close_sent or self.transport.is_closing():
             return False
         if self.pending_ping_payload is not None:
+            if not self.transport.is_reading():
+                return True  # nobody could have seen an answer
             self.keepalive_timeout()
             return False
         self.pending_ping_payload = getrandbits(32).to_bytes(4)
@@ -253,7 +287,7 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """Close with 1011, and let go of a client that reads nothing."""
         super().keepalive_timeout()
-        self.loop.call_later(self.linger_seconds, self.transport.abort)
+        self._wait_no_longer()
 
     def _refuse_early_frames(self) -> None:
         self.handshake_complete = True
@@ -261,6 +295,11 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         response = self.conn.reject(HTTPStatus.BAD_REQUEST, "")
         self.conn.send_response(response)
         self._end(CloseCode.ABNORMAL_CLOSURE, "")
+
+    def _wait_no_longer(self) -> None:
+        """Let go of a closed connection whose client reads nothing."""
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(self.linger_seconds, self.transport.abort)
 
     def _end(self, code: int, reason: str) -> None:
         self.queue.put_nowait(

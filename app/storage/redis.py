@@ -79,7 +79,7 @@ class RRedis:
         try:
             return await call
         except asyncio.CancelledError:
-            if not patience.is_over:
+            if not patience.is_over or _is_cancelled():
                 raise
             redis_errors_total.labels("evalsha", "TimeoutError").inc()
             raise Unavailable("Redis did not answer in time") from None
@@ -116,6 +116,11 @@ class RRedis:
     async def close(self) -> None:
         """Close every connection."""
         await self.client.aclose()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Patience:

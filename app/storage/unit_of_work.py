@@ -10,6 +10,7 @@ Here errors from below become facts: above, a database that is away is
 """
 
 import asyncio
+from contextlib import nullcontext, suppress
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +18,7 @@ from typing import Any, Self
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from app.exceptions import AppError
 from app.storage.errors import facts, translate
 from app.storage.readers import Readers
 
@@ -61,8 +63,10 @@ class UnitOfWork(AsyncSession):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        ends = isinstance(error, Exception) or error is None
         if self.in_transaction():
-            with facts():
+            # What is cancelled stays so, if the rollback fails as well.
+            with nullcontext() if ends else suppress(AppError), facts():
                 await self._end(keep=error is None)
         fact = translate(error) if isinstance(error, Exception) else None
         if fact is not None:

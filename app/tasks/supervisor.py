@@ -7,14 +7,17 @@ from typing import Self
 
 import structlog
 
-from app.constants import TASK_ERROR_BACKOFF_SECONDS
+from app.constants import TASK_CANCEL_SECONDS, TASK_ERROR_BACKOFF_SECONDS
 from app.utils.metrics import app_errors_total
 
 logger = structlog.get_logger(__name__)
 
 
 class Supervisor:
-    """Runs tasks until it is left, and starts again those that fail."""
+    """Runs tasks until it is left, and starts again those that fail.
+
+    One that takes its end for an error of what it waited for is told again.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -28,9 +31,13 @@ class Supervisor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        running = self._tasks
+        while running:
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(
+                running, timeout=TASK_CANCEL_SECONDS
+            )
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run this until it returns; after an error, run it again.

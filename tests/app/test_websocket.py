@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
@@ -69,14 +70,15 @@ async def test_the_token_is_never_echoed(
 
 
 async def test_the_header_comes_before_the_query(
-    service: Service, sign_in: SignIn
+    service: Service, sign_in: SignIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first way that brings a token decides, good or bad."""
+    """The first way that brings a token decides; a bad one is no error."""
     query = f"?Authorization=Bearer%20{sign_in('reader')}"
     with pytest.raises(InvalidStatus) as refusal:
         async with open_socket(service, "rubbish", query=query):
             pass
     assert 401 == refusal.value.response.status_code
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
 
 
 async def test_the_query_can_be_switched_off(
@@ -209,6 +211,7 @@ async def test_a_bad_renewal_changes_nothing(
         ('{"data": ' + "[" * 30_000, 2, (None, None)),
         ('{"pkg_id": 12}', 2, (12, None)),
         ('{"pkg_id": 12, "req_id": "x", "data": {}}', 2, (12, None)),
+        ('{"pkg_id": 12, "req_id": "{id}\\n", "data": {}}', 2, (12, None)),
         ('{"pkg_id": true, "req_id": "{id}", "data": {}}', 2, (None, "{id}")),
         ('{"pkg_id": 12.5, "req_id": "{id}", "data": {}}', 2, (None, "{id}")),
         ('{"pkg_id": 12, "req_id": "{id}"}', 2, (12, "{id}")),
