@@ -109,10 +109,10 @@ class PushHub:
 
     async def move_to(self, position: Position) -> None:
         """Go on from here, and tell sockets that pushes are lost to them."""
-        if self.position is None or position.epoch != self.position.epoch:
-            for socket in self._sockets:
-                socket.outlet.seen = 0
         async with self._turn:
+            if self.position is None or position.epoch != self.position.epoch:
+                for socket in self._sockets:
+                    socket.outlet.seen = 0
             self.position = position
             self._history.clear()
             async for sockets in self._sockets.in_turns():

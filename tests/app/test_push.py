@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
 from time import monotonic
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -19,15 +22,17 @@ from app.storage.db import Database
 from app.storage.outbox import forget, oldest
 from app.storage.pubsub import PushStream
 from app.storage.redis import RRedis
+from tests.fixtures.locks import locked_authors, until_waiting
 from tests.fixtures.pushes import next_names, next_pushes, store_authors
 from tests.fixtures.servers import Servers
 from tests.fixtures.service import AsUser, MakeService, Service
-from tests.fixtures.sockets import ask, open_socket
+from tests.fixtures.sockets import ask, open_socket, request
 
 SignIn = Callable[[str], str]
 ROLE_MAP = Path("actions.json").read_text()
 NOTICE = frozenset({PkgID.SERVER_NOTICE})
 POSITION = "gatehouse:push:position"
+RESET = struct.pack("ii", 1, 0)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +120,44 @@ async def test_a_push_right_after_a_client_has_come_in(
             assert RSPCode.OK == reply["status_code"]
         await store_authors(dying, by)
         assert [by] == await next_names(socket, 1)
+
+
+@pytest.mark.parametrize("resets", [True, False])
+async def test_a_push_while_one_client_has_just_gone(
+    service: Service,
+    sign_in: SignIn,
+    as_user: AsUser,
+    migrated: Servers,
+    resets: bool,
+) -> None:
+    """Whose message is still answered is gone, and no other loses a push."""
+    database = await asyncpg.connect(migrated.database_url)
+    async with (
+        httpx.AsyncClient(
+            base_url=service.url, headers=as_user("admin")
+        ) as admin,
+        open_socket(service, sign_in("reader")) as first,
+        open_socket(service, sign_in("editor")) as gone,
+        open_socket(service, sign_in("reader")) as last,
+    ):
+        for socket in (first, gone, last):
+            await ask(socket, PkgID.ME)
+        async with locked_authors(database):
+            message = request(PkgID.CREATE_AUTHOR, {"name": f"Gone {resets}"})
+            await gone.send(json.dumps(message))
+            await until_waiting(database, 1)
+            if resets:
+                wire = gone.transport.get_extra_info("socket")
+                wire.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
+            gone.transport.abort()
+            await asyncio.sleep(0.1)
+            notice = {"pkg_id": PkgID.SERVER_NOTICE, "data": {"n": 1}}
+            answer = await admin.post("/broadcast", json=notice)
+            assert answer.status_code == 202
+            for socket in (first, last):
+                (push,) = await next_pushes(socket, 1, NOTICE)
+                assert {"n": 1} == push["data"]
+    await database.close()
 
 
 async def test_a_change_tells_what_is_new(

@@ -15,6 +15,7 @@ from app.managers.outlet import Outlet
 from app.managers.push_history import PushHistory
 from app.managers.push_hub import PushHub
 from app.managers.rbac_manager import Catalogue, RBACManager
+from app.managers.replay import Replay
 from app.managers.websocket_connection_manager import (
     WebSocketConnectionManager,
 )
@@ -41,6 +42,12 @@ class Wire:
 
     def __init__(self) -> None:
         self.told: list[tuple[int, int]] = []
+
+    is_open = True
+
+    async def drain(self) -> None:
+        """Be read at once."""
+        await asyncio.sleep(0)
 
     def write(self, frame: bytes) -> None:
         """Keep number and position of a push."""
@@ -139,3 +146,34 @@ async def test_no_socket_is_answered_with_a_position_before_its_push(
     position = await hub.standing()
     assert all(one.wire.told for one in listeners)
     assert (Position("e", 7), True) == (position, push.done())
+
+
+async def test_who_replays_gets_the_pushes_of_a_new_epoch(
+    rbac: RBACManager, hub: PushHub, listeners: Sequence[Listener]
+) -> None:
+    """Its replay ends while all are told of another role map."""
+    body = b'{"pkg_id":%d,"data":{},"users":null}' % PkgID.AUTHORS_CHANGED
+    for seq in (1, 2, 3):
+        await hub.deliver("old", Numbered(seq, body))
+    one, other = listeners[:2]
+    replay = Replay(
+        hub,
+        hub._history,
+        one,
+        frozenset({PkgID.AUTHORS_CHANGED}),
+        Position("old", 0),
+    )
+    telling = asyncio.create_task(hub.tell_of_role_maps())
+    await asyncio.sleep(0)
+    rbac.apply(role_map("GET_AUTHORS", "CREATE_AUTHOR"), source="test")
+    replaying = asyncio.create_task(replay.run())
+    await asyncio.sleep(0)
+    moving = asyncio.create_task(hub.move_to(Position("new", 0)))
+    await asyncio.gather(replaying, moving)
+    telling.cancel()
+    for listener in listeners:
+        listener.wire.told.clear()
+    for seq in (1, 2, 3, 4):
+        await hub.deliver("new", Numbered(seq, body))
+    assert other.wire.told == one.wire.told
+    assert len(one.wire.told) == 4
