@@ -1,5 +1,6 @@
 """Pushes: how they travel, and what clients say and read about them."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -113,6 +114,7 @@ class BroadcastInput(Input):
     @classmethod
     def _can_be_sent(cls, data: dict[str, Any]) -> dict[str, Any]:
         try:
+            json.dumps(data, allow_nan=False)  # msgspec makes null of NaN
             size = len(msgspec.json.encode(data))
         except (ValueError, OverflowError, RecursionError):
             raise PydanticCustomError(

@@ -112,6 +112,7 @@ async def test_a_broadcast_needs_the_readers_permission(
         ({"data": []}, "data"),
         ({"data": {"text": "x" * MAX_PUSH_BYTES}}, "data"),
         ({"data": {"half": "\ud800"}}, "data"),
+        ({"data": {"none": float("nan")}}, "data"),
         ({"users": []}, "users"),
         ({"users": [""]}, "users"),
         ({"users": ["x"] * 1001}, "users"),

@@ -12,7 +12,7 @@ from app.exceptions import FieldError, InvalidInput
 from app.schemas.listing import to_builtins
 from app.schemas.message import ResponseModel
 
-_UUID = r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$"
+_UUID = r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z"
 
 logger = structlog.get_logger(__name__)
 
