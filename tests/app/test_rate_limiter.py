@@ -103,6 +103,25 @@ async def test_cancelled_callers(make_limiter: MakeLimiter, key: str) -> None:
     assert 70 == len(let_in) + await admitted(*rest)
 
 
+async def test_a_call_given_up_before_its_order(
+    counted: Counted, make_limiter: MakeLimiter, key: str
+) -> None:
+    """A full window is asked for once on behalf of who has gone away."""
+    time, redis, pod = counted
+    other = make_limiter(time, clock=time)
+    assert 110 == await taken(other, key)
+    busy = asyncio.create_task(_check(pod, f"{key}:b"))
+    await asyncio.sleep(0)
+    call = asyncio.create_task(_check(pod, key))
+    await asyncio.sleep(0)
+    call.cancel()
+    assert (await busy).is_allowed
+    assert pod._sender is not None
+    async with asyncio.timeout(5):
+        await pod._sender
+    assert (True, 2) == (call.cancelled(), redis.scripts)
+
+
 async def test_a_lease_is_not_waited_for(
     make_limiter: MakeLimiter, key: str
 ) -> None:

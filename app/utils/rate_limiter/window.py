@@ -117,7 +117,9 @@ class Window:
 
     @property
     def has_waiters(self) -> bool:
-        """Whether anybody waits."""
+        """Whether anybody waits; who has given up does not."""
+        while self._waiters and self._waiters[0].done():
+            self._waiters.popleft()
         return bool(self._waiters)
 
     def order(self, now: float, *, hold: bool) -> Order:
@@ -226,7 +228,7 @@ class Window:
         """Say whether nothing is lost by forgetting this key."""
         return not (
             self._tokens
-            or self._waiters
+            or self.has_waiters
             or now < self._exhausted_until
             or now - self._used_at < c.LIMITER_IDLE_SECONDS
         )
