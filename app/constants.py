@@ -188,8 +188,8 @@ KC_EVENTS_CANDIDATE_SECONDS: Final = 1.0
 """How often the other processes look whether that one is still there."""
 KC_EVENTS_LEASE_SECONDS: Final = 3.0
 """How long it may be silent before another takes over."""
-KC_EVENTS_OVERLAP_SECONDS: Final = 10.0
-"""How much is read again: an event is stored some time after its own."""
+KC_EVENTS_OVERLAP_SECONDS: Final = TOKEN_MAX_CLOCK_SKEW_SECONDS + 10.0
+"""How much is read again: clocks differ, and an event is stored late."""
 KC_EVENTS_PAGE_SIZE: Final = 500
 SESSIONS_WAIT_SECONDS: Final = 2.0
 """How long Redis may hold a question for what is new."""

@@ -64,7 +64,9 @@ class KeycloakEvents:
         params = {"dateFrom": since, "type": USER_EVENTS}
         return await self._all("events", UserEvent, params)
 
-    async def admin_events(self, since: int) -> list[AdminEvent]:
+    async def admin_events(
+        self, since: int, known: frozenset[str]
+    ) -> list[AdminEvent]:
         """Return the administrators' events that may end a session.
 
         Where Keycloak does not keep what was sent, a changed user is
@@ -72,6 +74,7 @@ class KeycloakEvents:
 
         Args:
             since: Milliseconds since the epoch, on Keycloak's clock.
+            known: Ids of events that are returned as Keycloak keeps them.
 
         Raises:
             Unavailable: Keycloak is away, or refuses.
@@ -82,7 +85,10 @@ class KeycloakEvents:
             "resourceTypes": ADMIN_RESOURCES,
         }
         events = await self._all("admin-events", AdminEvent, params)
-        return [await self._complete(event) for event in events]
+        return [
+            event if event.id in known else await self._complete(event)
+            for event in events
+        ]
 
     async def close(self) -> None:
         """Close the connections to Keycloak."""

@@ -5,8 +5,9 @@ many; its events tell all of them. One process at a time reads them, every
 two seconds: the one that holds a lease in Redis. When it dies, or cannot
 reach Keycloak, another takes over where it stopped. How far it has read is
 stored once what it read is published, so that nothing is passed over, and
-the last seconds are read again each time, because an event is stored later
-than the time it bears. A process that finds nothing stored reads as far back
+what came shortly before is read again each time, because an event is stored
+later than the time it bears, and that is of a clock that may be wrong; a time
+to come is taken for now. A process that finds nothing stored reads as far back
 as a token can live.
 
 While Redis is away nobody can be the one, and each process reads for itself.
@@ -122,7 +123,7 @@ class UserSessionTask:
             self._read_until = int(trusted * 1000)
             return False
         self._stored = int(await self._redis.get(READ_UNTIL) or 0)
-        self._read_until = self._stored
+        self._read_until = min(self._stored, self._now())
         self._known = frozenset()
         return True
 
@@ -151,13 +152,16 @@ class UserSessionTask:
         since = self._since()
         events: list[UserEvent | AdminEvent] = [
             *await self._events.user_events(since),
-            *await self._events.admin_events(since),
+            *await self._events.admin_events(since, self._known),
         ]
         fresh = [event for event in events if event.id not in self._known]
         self._sessions.end(*self._ends(fresh))
         self._known = frozenset(event.id for event in events)
-        times = (event.time for event in events)
-        self._read_until = max((self._read_until, *times))
+        latest = max((self._read_until, *(event.time for event in events)))
+        self._read_until = min(latest, self._now())
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
 
     def _since(self) -> int:
         lifetime = self._settings.keycloak_session_max_seconds

@@ -11,14 +11,16 @@ from structlog.testing import capture_logs
 from app.constants import (
     KC_SESSION_EXPIRY_BUFFER_SECONDS,
     SESSIONS_MAX_UNPUBLISHED,
+    TOKEN_MAX_CLOCK_SKEW_SECONDS,
 )
+from app.managers.session_ends import AdminEvent, UserEvent
 from app.managers.session_manager import SessionManager
 from app.schemas.session import EVERYBODY, Ended
 from app.schemas.user import UserModel
 from app.settings import Settings
 from app.storage.redis import RRedis
 from app.storage.session_stream import STREAM, SessionStream
-from app.tasks.kc_user_session import UserSessionTask
+from app.tasks.kc_user_session import LEASE, READ_UNTIL, UserSessionTask
 from app.types import UserId, Username
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.servers import Servers
@@ -222,3 +224,92 @@ async def test_without_a_secret_no_events_are_read(
     await redis.close()
     expected = "KEYCLOAK_SERVICE_CLIENT_SECRET is not set"
     assert [expected] == [log["reason"] for log in logs]
+
+
+class Events:
+    """What Keycloak would answer; no test can put its clock forward."""
+
+    def __init__(self) -> None:
+        self.stored: list[UserEvent] = []
+
+    def log_out(self, session_id: str, at: float) -> None:
+        """Store a log-out."""
+        number, ms = str(len(self.stored)), int(at * 1000)
+        event = UserEvent(number, ms, "LOGOUT", session_id=session_id)
+        self.stored.append(event)
+
+    async def user_events(self, since: int) -> list[UserEvent]:
+        """Return what is not older than that."""
+        return [event for event in self.stored if event.time >= since]
+
+    async def admin_events(
+        self, _since: int, _known: frozenset[str]
+    ) -> list[AdminEvent]:
+        """Return nothing."""
+        return []
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+async def reader(
+    servers: Servers, process: Callable[..., Process], clock: Clock
+) -> AsyncIterator[Callable[[Events], UserSessionTask]]:
+    """A function that makes readers of events, each as one process has it."""
+    made, given = process(), settings(servers)
+    redis = RRedis(given, REDIS_DB)
+    await redis.client.delete(LEASE, READ_UNTIL)
+
+    def make(events: Events) -> UserSessionTask:
+        task = UserSessionTask(given, redis.client, made.sessions, clock)
+        task._events = events  # type: ignore[assignment]  # stands in
+        return task
+
+    async with made.running():
+        yield make
+    await redis.close()
+
+
+@pytest.mark.parametrize("ahead", [30, TOKEN_MAX_CLOCK_SKEW_SECONDS, 3600])
+async def test_an_event_of_a_clock_ahead_hides_no_other(
+    reader: Callable[[Events], UserSessionTask], clock: Clock, ahead: float
+) -> None:
+    """An event of the right time is read, here and by who takes over."""
+    events = Events()
+    first, second = reader(events), reader(events)
+    sessions = first._sessions
+    assert await first._is_our_turn()
+    events.log_out("ahead", clock() + ahead)
+    await first.look()
+    events.log_out("right", clock())
+    await first.look()
+    assert {"ahead", "right"} == sessions._ended.keys()
+    await until_true(lambda: sessions.all_published)
+    assert await first._is_our_turn()
+    await first.close()
+    events.log_out("later", clock())
+    assert await second._is_our_turn()
+    assert 0 < second._read_until <= clock() * 1000
+    await second.look()
+    assert {"ahead", "right", "later"} == sessions._ended.keys()
+    await second.close()
+
+
+async def test_clocks_behind_one_another(
+    reader: Callable[[Events], UserSessionTask], clock: Clock
+) -> None:
+    """An event is read once, though its clock is as far behind as may be."""
+    events = Events()
+    task = reader(events)
+    events.log_out("first", clock())
+    await task.look()
+    late = clock() - TOKEN_MAX_CLOCK_SKEW_SECONDS
+    events.log_out("second", late)
+    task._sessions._ended.clear()
+    await task.look()
+    assert ["second"] == list(task._sessions._ended)
+    task._sessions._ended.clear()
+    await task.look()
+    assert {} == task._sessions._ended
+    await task.close()
