@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from app.lifespan import Container
 
 _DOCS: Final = frozenset({"docs", "openapi.json", "asyncapi.json", "console"})
+_SIGNED: Final = frozenset({"/auth/backchannel-logout"})
 
 Handler: TypeAlias = Callable[
     [RequestModel[Any], "Context"], Awaitable[ResponseModel]
@@ -243,13 +244,15 @@ def function_name(function: Callable[..., Any]) -> str:
 class HTTPRoute:
     """A path template and the methods it answers; None is any method.
 
-    `public` needs no user; `limited` is counted, whoever asks.
+    `public` needs no user; `limited` is counted, whoever asks; `signed`
+    brings a signed token in its body, and is counted if it is refused.
     """
 
     template: str
     methods: frozenset[str] | None
     public: bool
     limited: bool
+    signed: bool
     pattern: re.Pattern[str]
 
     def allows(self, method: str) -> bool:
@@ -283,6 +286,7 @@ class RouteTable:
                 methods,
                 excluded.fullmatch(template) is not None,
                 _is_limited(template),
+                template in _SIGNED,
                 compile_path(template)[0],
             )
             for template, methods in _templates(routes).items()

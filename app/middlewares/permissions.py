@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.auth import bearer_token
-from app.exceptions import PermissionDenied, Unauthenticated
+from app.exceptions import PermissionDenied, Unauthenticated, Unavailable
 from app.logging import log_context
 from app.middlewares.rate_limit import charge
 from app.routing import HTTPRoute, RouteTable
@@ -22,8 +22,9 @@ WRITES: Final = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 class PermAuthHTTPMiddleware:
     """Signs the user in and asks the role map, on the route's template.
 
-    A public route is served without a look at the token. `HEAD` goes on as
-    `GET`: the server leaves out the body.
+    A public route is served without a look at the token. One whose body is
+    signed costs its address something only if it is refused. `HEAD` goes on
+    as `GET`: the server leaves out the body.
 
     Args:
         routes: The table of all routes.
@@ -55,11 +56,25 @@ class PermAuthHTTPMiddleware:
         route = scope["state"].get("route")
         if route is None:
             route = self.routes.resolve(method, scope["path"])
-        if route.public:
-            await charge(scope, route, None)
-        else:
+        if not route.public:
             scope["user"] = await _permitted_user(scope, method, route)
+        elif route.signed:
+            await self._serve_signed(route, scope, receive, send)
+            return
+        else:
+            await charge(scope, route, None)
         await self.app(scope, receive, send)
+
+    async def _serve_signed(
+        self, route: HTTPRoute, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except Unavailable:
+            raise
+        except Exception:
+            await charge(scope, route, None)
+            raise
 
 
 async def _permitted_user(

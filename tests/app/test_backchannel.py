@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from time import time
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from app.constants import LOGOUT_EVENT
+from tests.fixtures.limits import DATABASE, MakeRedis, forget_counts
 from tests.fixtures.service import MakeService, Service
 from tests.fixtures.tokens import CLIENT, Issuer, encode_token, rsa_key
 
@@ -225,3 +227,31 @@ async def test_a_form_without_the_token_is_refused(
         answer.status_code,
         answer.json()["detail"],
     )
+
+
+@pytest.mark.parametrize("fault", ["forged", "used", "missing"])
+async def test_only_refused_tokens_are_limited(
+    make_service: MakeService,
+    make_redis: MakeRedis,
+    believed: Issuer,
+    fault: str,
+) -> None:
+    """Keycloak may log out as many as it likes; 70 refusals are a minute's."""
+    await forget_counts(make_redis())
+    used = logout_token(believed)
+    bad = {"forged": f"{used}AAAA", "used": used, "missing": ""}[fault]
+    with make_service(
+        keycloak_base_url=believed.base_url,
+        keycloak_issuer=believed.url,
+        keycloak_service_client_secret=None,
+        main_redis_db=DATABASE,
+        rate_limit_enabled=True,
+    ) as service:
+        async with httpx.AsyncClient(base_url=service.url) as http:
+            good = [used, *(logout_token(believed) for _ in range(99))]
+            ends = Counter([(await post(http, t)).status_code for t in good])
+            refused = [await post(http, bad) for _ in range(80)]
+    statuses = Counter(answer.status_code for answer in refused)
+    assert ({200: 100}, {400: 70, 429: 10}) == (ends, statuses)
+    assert "0" == refused[69].headers["X-RateLimit-Remaining"]
+    assert "Retry-After" in refused[70].headers

@@ -22,7 +22,8 @@ class Limits:
 
     Every request of a signed-in user counts as his, also one that is then
     denied or found invalid. An address is charged for what nobody has
-    signed in for: public routes, handshakes without a token, bad tokens.
+    signed in for: public routes, handshakes without a token, bad tokens. A
+    log-out that Keycloak has signed is charged to nobody.
 
     Args:
         settings: How many of each.
