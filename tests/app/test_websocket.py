@@ -17,6 +17,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api.ws.constants import PkgID, RSPCode
+from app.api.ws.websocket import PackageAuthWebSocketEndpoint
+from app.schemas.user import UserModel
 from tests.fixtures.servers import Servers
 from tests.fixtures.service import MakeService, Service
 from tests.fixtures.sockets import ask, open_socket, request
@@ -186,6 +188,31 @@ async def test_the_socket_closes_when_the_token_ends(
             assert abs(time.time() - ends) < 1
             reply = await ask(renewed, PkgID.ME)
             assert OK == reply["status_code"]
+
+
+async def test_a_renewal_while_the_socket_goes_away(
+    make_service: MakeService, sign_in: SignIn
+) -> None:
+    """A good token is answered 0 also when no more messages are read."""
+    token = sign_in("editor")
+    with make_service() as service:
+        container = service.container
+        authenticate = container.auth.authenticate
+
+        async def slowly(token: str) -> UserModel:
+            (socket,) = container.sockets
+            assert isinstance(socket, PackageAuthWebSocketEndpoint)
+            socket.go_away("retry_after_ms=1")
+            while socket._place is not None:  # noqa: ASYNC110  (it is soon)
+                await asyncio.sleep(0)
+            return await authenticate(token)
+
+        async with open_socket(service, token) as socket:
+            await ask(socket, PkgID.ME)
+            container.auth.authenticate = slowly  # type: ignore[method-assign]  # ends the socket meanwhile
+            reply = await ask(socket, PkgID.AUTHENTICATE, {"token": token})
+            assert OK == reply["status_code"]
+            assert 1012 == await close_code(socket)
 
 
 @pytest.mark.parametrize("other", ["rubbish", "another user's"])

@@ -127,7 +127,7 @@ class PackageAuthWebSocketEndpoint(ABC):
             self._newcomer = user
         else:
             self.container.sockets.know(self, user)
-            self._life.reschedule(_loop_time(user.expires_at))
+            self._end_at(_loop_time(user.expires_at))
         return user
 
     async def _authenticate(self, token: str) -> UserModel:
@@ -178,9 +178,13 @@ class PackageAuthWebSocketEndpoint(ABC):
 
     def sign_out(self) -> None:
         """Close now with 4401: the user's session has ended."""
+        self._end_at(0)
+
+    def _end_at(self, when: float) -> None:
+        """Move the end of the conversation, unless it is over already."""
         if self._life is not None:
             with suppress(RuntimeError):  # it is being closed already
-                self._life.reschedule(0)
+                self._life.reschedule(when)
 
     async def _serve(self) -> None:
         await self._receive()
