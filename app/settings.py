@@ -286,6 +286,13 @@ class Settings(DatabaseSettings):
         return self
 
     @cached_property
+    def redis_uses_tls(self) -> bool:
+        """Whether Redis is reached by TLS; `REDIS_URL` wins."""
+        if self.redis_url is None:
+            return self.redis_tls_enabled
+        return urlsplit(self.redis_url.get_secret_value()).scheme == "rediss"
+
+    @cached_property
     def issuer(self) -> str:
         """`iss` of the tokens that are accepted."""
         return self.keycloak_issuer or self.realm_url

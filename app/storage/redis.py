@@ -177,7 +177,8 @@ def _client(
         "decode_responses": False,
         **overrides,
     }
-    if settings.redis_ca_file is not None:
+    # A connection without TLS knows no authorities.
+    if settings.redis_uses_tls and settings.redis_ca_file is not None:
         options["ssl_ca_certs"] = str(settings.redis_ca_file)
     if settings.redis_sentinels:
         return primary(ObservedRedis, settings, options)

@@ -7,7 +7,7 @@ connections, or answers that it only reads.
 
 from typing import Any
 
-from redis.asyncio import Redis, SSLConnection
+from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
@@ -39,22 +39,16 @@ def primary(
         options: How the primary is spoken to.
     """
     given = _given(settings)
-    # A connection without TLS knows no authorities.
-    spoken = {
-        name: value
-        for name, value in options.items()
-        if given["ssl"] or name != "ssl_ca_certs"
-    }
     asked: dict[str, Any] = {
         "socket_timeout": c.REDIS_CONNECT_TIMEOUT_SECONDS,
         "socket_connect_timeout": c.REDIS_CONNECT_TIMEOUT_SECONDS,
         # The next one is asked at once.
         "retry": Retry(NoBackoff(), 0),
         "password": _revealed(settings.redis_sentinel_password),
-        "ssl": given["ssl"],
+        "ssl": settings.redis_uses_tls,
     }
-    if "ssl_ca_certs" in spoken:
-        asked["ssl_ca_certs"] = spoken["ssl_ca_certs"]
+    if "ssl_ca_certs" in options:
+        asked["ssl_ca_certs"] = options["ssl_ca_certs"]
     addresses = [_address(one) for one in settings.redis_sentinels]
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         addresses, sentinel_kwargs=asked
@@ -64,7 +58,7 @@ def primary(
         name,
         redis_class=kind,
         connection_pool_class=_Pool,
-        **{**spoken, **given},
+        **{**options, **given},
     )
     return client
 
@@ -76,14 +70,14 @@ def _given(settings: Settings) -> dict[str, Any]:
             "host": settings.redis_ip,
             "username": settings.redis_username,
             "password": _revealed(settings.redis_password),
-            "ssl": settings.redis_tls_enabled,
+            "ssl": settings.redis_uses_tls,
         }
     found: dict[str, Any] = dict(
         parse_url(settings.redis_url.get_secret_value())
     )
     found.pop("port", None)
-    found["ssl"] = found.pop("connection_class", None) is SSLConnection
-    return found
+    found.pop("connection_class", None)
+    return {**found, "ssl": settings.redis_uses_tls}
 
 
 def _address(text: str) -> tuple[str, int]:
