@@ -3,6 +3,12 @@
 from datetime import timedelta
 from typing import Final
 
+# Settings
+MAX_SECONDS: Final = 3600.0
+"""The longest deadline or wait that can be set."""
+MAX_COUNT: Final = 2**31 - 1
+"""The largest number or size that can be set: it fits wherever it goes."""
+
 # Database
 DB_MAX_RETRIES: Final = 10
 """Attempts of one `wait_and_init_db` before it says so and starts over."""
@@ -36,6 +42,8 @@ MAX_NAME_LENGTH: Final = 255
 # Redis
 REDIS_DEFAULT_PORT: Final = 6379
 REDIS_MAX_CONNECTIONS: Final = 50
+REDIS_MIN_CONNECTIONS: Final = 10
+"""In each pool every background task has one, and requests have some."""
 REDIS_SOCKET_TIMEOUT_SECONDS: Final = 1.0
 REDIS_CONNECT_TIMEOUT_SECONDS: Final = 1.0
 REDIS_HEALTH_CHECK_INTERVAL_SECONDS: Final = 30
@@ -180,6 +188,8 @@ KEYCLOAK_TIMEOUT_SECONDS: Final = 5.0
 # Sessions that end
 KC_SESSION_MAX_SECONDS: Final = 36_000.0
 """Keycloak's default; no token is given a longer life than its session."""
+KC_SESSION_LIMIT_SECONDS: Final = 315_360_000.0
+"""Ten years: no session is remembered for longer."""
 KC_SESSION_EXPIRY_BUFFER_SECONDS: Final = 90.0
 """How much longer an ended session is known: as far as clocks may differ."""
 KC_EVENTS_INTERVAL_SECONDS: Final = 2.0
@@ -227,6 +237,8 @@ AUDIT_BATCH_TIMEOUT_SECONDS: Final = 0.25
 AUDIT_CLOSE_TIMEOUT_SECONDS: Final = 5.0
 """How long a process that ends may take to store its last rows."""
 AUDIT_RETENTION_DAYS: Final = 90
+AUDIT_RETENTION_MAX_DAYS: Final = 36_500
+"""A hundred years: PostgreSQL can still subtract them from now."""
 
 # Idempotent writes
 MAX_IDEMPOTENCY_KEY_LENGTH: Final = 255

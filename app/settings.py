@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
+    AfterValidator,
     AnyHttpUrl,
     Field,
     IPvAnyNetwork,
@@ -23,7 +24,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    SettingsConfigDict,
+    SettingsError,
+)
 from sqlalchemy.engine import URL
 
 from app import constants as c
@@ -35,9 +41,24 @@ DEFAULT_EXCLUDED_PATHS = (
 )
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=c.MAX_SECONDS, allow_inf_nan=False)]
+NotNegative = Annotated[
+    float, Field(ge=0, le=c.MAX_SECONDS, allow_inf_nan=False)
+]
+Count = Annotated[int, Field(ge=1, le=c.MAX_COUNT)]
+
+
+def _has_certificates(path: Path) -> Path:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # ssl.SSLError is one, too
+        reason = error.strerror or str(error)
+        message = f"{path} has no certificates to read: {reason}"
+        raise ValueError(message) from None
+    return path
+
+
+CAFile = Annotated[Path, AfterValidator(_has_certificates)]
 
 
 S = TypeVar("S", bound="DatabaseSettings")
@@ -73,8 +94,8 @@ class DatabaseSettings(BaseSettings):
         "disable", "allow", "prefer", "require", "verify-ca", "verify-full"
     ] = "prefer"
     """How TLS to the database is used, as libpq names it."""
-    db_ssl_ca_file: Path | None = None
-    """Certificates to trust for the database (PEM)."""
+    db_ssl_ca_file: CAFile | None = None
+    """Certificates to trust for the database (PEM), from `require` on."""
     db_pool_size: Count = c.DB_POOL_SIZE
     """Connections to the database for transactions, at most."""
     db_read_pool_size: Count = c.DB_READ_POOL_SIZE
@@ -149,17 +170,20 @@ class Settings(DatabaseSettings):
     """The client as which this service reads Keycloak's events."""
     keycloak_service_client_secret: SecretStr | None = None
     """That client's secret; without it only Keycloak's calls end sessions."""
-    keycloak_session_max_seconds: Seconds = c.KC_SESSION_MAX_SECONDS
+    keycloak_session_max_seconds: Annotated[
+        float, Field(gt=0, le=c.KC_SESSION_LIMIT_SECONDS, allow_inf_nan=False)
+    ] = c.KC_SESSION_MAX_SECONDS
     """How long an ended session is remembered: as a token can live."""
     keycloak_issuer: str | None = None
     """`iss` of the tokens, if Keycloak's public name differs."""
-    keycloak_ca_file: Path | None = None
+    keycloak_ca_file: CAFile | None = None
     """Certificates to trust for Keycloak (PEM)."""
     keycloak_timeout_seconds: Seconds = c.KEYCLOAK_TIMEOUT_SECONDS
     """Deadline of one call to Keycloak."""
 
     redis_url: SecretStr | None = None
-    """`redis://user:password@host:port`; wins over `REDIS_*`."""
+    """`redis://user:password@host:port/number`, or `rediss://` for TLS; wins
+    over `REDIS_*`."""
     redis_ip: str | None = None
     """Redis' or Valkey's host."""
     redis_port: Port = c.REDIS_DEFAULT_PORT
@@ -170,15 +194,17 @@ class Settings(DatabaseSettings):
     """That user's password; any character is legal."""
     redis_tls_enabled: bool = False
     """Whether Redis is reached by TLS."""
-    redis_ca_file: Path | None = None
-    """Certificates to trust for Redis (PEM)."""
+    redis_ca_file: CAFile | None = None
+    """Certificates to trust for Redis (PEM), where it is reached by TLS."""
     redis_sentinels: Annotated[tuple[str, ...], NoDecode] = ()
     """Redis' Sentinels (`host:port`), by commas; `REDIS_IP`, or the host of
     `REDIS_URL`, is then what they call the primary."""
     redis_sentinel_password: SecretStr | None = None
     """What Sentinels ask for; they are reached by TLS if Redis is."""
-    redis_max_connections: Count = c.REDIS_MAX_CONNECTIONS
-    """Connections to Redis at most."""
+    redis_max_connections: Annotated[
+        int, Field(ge=c.REDIS_MIN_CONNECTIONS, le=c.MAX_COUNT)
+    ] = c.REDIS_MAX_CONNECTIONS
+    """Connections to Redis at most, in each of three pools; at least 10."""
     main_redis_db: Annotated[int, Field(ge=0)] = 0
     """Number of the Redis database."""
 
@@ -200,12 +226,14 @@ class Settings(DatabaseSettings):
     """Audit rows that may wait while the database is away."""
     audit_batch_size: Count = c.AUDIT_BATCH_SIZE
     """Audit rows stored at a time, at most."""
-    audit_batch_timeout_seconds: Annotated[float, Field(gt=0, le=1)] = (
-        c.AUDIT_BATCH_TIMEOUT_SECONDS
-    )
+    audit_batch_timeout_seconds: Annotated[
+        float, Field(gt=0, le=1, allow_inf_nan=False)
+    ] = c.AUDIT_BATCH_TIMEOUT_SECONDS
     """How long an audit row waits for others."""
-    audit_retention_days: Count = c.AUDIT_RETENTION_DAYS
-    """Age at which audit rows are removed."""
+    audit_retention_days: Annotated[
+        int, Field(ge=1, le=c.AUDIT_RETENTION_MAX_DAYS)
+    ] = c.AUDIT_RETENTION_DAYS
+    """Age at which audit rows are removed; at most a hundred years."""
 
     max_body_bytes: Count = c.MAX_BODY_BYTES
     """The largest body accepted; more is answered with 413."""
@@ -270,11 +298,19 @@ class Settings(DatabaseSettings):
             return tuple(v.strip() for v in value.split(",") if v.strip())
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _check_redis_url(value.get_secret_value())
+        return value
+
     @field_validator("redis_sentinels")
     @classmethod
     def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
-            if not re.fullmatch(r"\S+:[0-9]{1,5}", one):
+            found = re.fullmatch(r"\S+:([0-9]{1,5})", one)
+            if not found or not 1 <= int(found[1]) <= c.MAX_PORT:
                 raise ValueError(f"{one!r} is not host:port")
         return value
 
@@ -322,15 +358,19 @@ def _reveal(secret: SecretStr | None) -> str | None:
 
 
 def _parse_database_url(value: str) -> URL:
+    form = "postgresql://user:password@host:port/name"
     try:
         parts = urlsplit(value)
-        port = parts.port or c.DB_DEFAULT_PORT
-        valid = parts.scheme.startswith("postgres") and parts.hostname
+        port = c.DB_DEFAULT_PORT if parts.port is None else parts.port
+        known = parts.scheme.startswith("postgres") and parts.hostname
     except ValueError:
-        valid = False
-    if not valid:
-        message = "DATABASE_URL: not postgresql://user:password@host/name"
-        raise ValueError(message)
+        port, known = 0, None
+    if not port or not known:
+        raise ValueError(f"DATABASE_URL: not {form}")
+    database = unquote(parts.path.lstrip("/"))
+    for name, given in (("user", parts.username), ("database", database)):
+        if not given:
+            raise ValueError(f"DATABASE_URL: names no {name}; it is {form}")
     if parts.query:
         message = "DATABASE_URL: no parameters; TLS is set with DB_SSL_*"
         raise ValueError(message)
@@ -340,8 +380,24 @@ def _parse_database_url(value: str) -> URL:
         password=unquote(parts.password or ""),
         host=parts.hostname,
         port=port,
-        database=unquote(parts.path.lstrip("/")),
+        database=database,
     )
+
+
+def _check_redis_url(value: str) -> None:
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in {"redis", "rediss"} and parts.hostname
+        valid = known and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or not re.fullmatch(r"(/[0-9]*)?", parts.path):
+        message = "not redis://user:password@host:port/number, or rediss://"
+        raise ValueError(message)
+    if parts.query:
+        # They would win over the deadlines that the service needs.
+        message = "no parameters; TLS is rediss:// and REDIS_CA_FILE"
+        raise ValueError(message)
 
 
 def load_settings() -> Settings:
@@ -365,10 +421,25 @@ def load_database_settings() -> DatabaseSettings:
 
 def _load(kind: type[S]) -> S:
     try:
-        return kind(_secrets_dir=os.environ.get("SECRETS_DIR") or None)
+        return kind(_secrets_dir=_secrets_folder())
     except ValidationError as error:
         lines = [_explain(e["loc"], e["msg"]) for e in error.errors()]
         raise ConfigurationError("\n".join(lines)) from None
+    except SettingsError as error:
+        raise ConfigurationError(f"SECRETS_DIR: {error}") from None
+
+
+def _secrets_folder() -> Path | None:
+    given = os.environ.get("SECRETS_DIR")
+    if not given:
+        return None
+    folder = Path(given).expanduser()
+    try:
+        next(folder.iterdir(), None)
+    except OSError as error:
+        message = f"SECRETS_DIR: {given} cannot be read: {error.strerror}"
+        raise ConfigurationError(message) from None
+    return folder
 
 
 def _explain(location: Iterable[int | str], message: str) -> str:

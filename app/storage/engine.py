@@ -30,7 +30,7 @@ from app.constants import (
     DB_LOCK_TIMEOUT_SECONDS,
 )
 from app.exceptions import Unavailable
-from app.settings import ConfigurationError, DatabaseSettings
+from app.settings import DatabaseSettings
 from app.storage.engine_metrics import CONNECT, count_error
 
 
@@ -150,10 +150,6 @@ def _tls(settings: DatabaseSettings) -> str | ssl.SSLContext:
     verifies = mode in {"verify-ca", "verify-full"}
     if not verifies and not (mode == "require" and ca_file):
         return mode
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        message = f"DB_SSL_CA_FILE: {ca_file} cannot be read: {error}"
-        raise ConfigurationError(message) from error
+    context = ssl.create_default_context(cafile=ca_file)
     context.check_hostname = mode == "verify-full"
     return context

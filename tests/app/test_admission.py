@@ -44,7 +44,7 @@ runpy.run_module("app", run_name="__main__")
 SMALL = {
     "DB_POOL_SIZE": "5",
     "DB_READ_POOL_SIZE": "5",
-    "REDIS_MAX_CONNECTIONS": "5",
+    "REDIS_MAX_CONNECTIONS": "10",
 }
 
 

@@ -5,7 +5,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,10 +24,10 @@ from app.exceptions import (
 )
 from app.models import Author
 from app.repositories.author import AuthorRepository
-from app.settings import ConfigurationError, DatabaseSettings
+from app.settings import DatabaseSettings
 from app.storage import engine
 from app.storage.db import Database
-from app.storage.engine import create_engine, create_migration_engine
+from app.storage.engine import create_migration_engine
 from app.storage.migrate import upgrade
 from tests.fixtures.proxy import Proxy
 
@@ -408,14 +407,3 @@ def test_tls_verifies_what_its_mode_says(
     assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert checks_name == context.check_hostname
-
-
-def test_ca_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
-    """A wrong file is named, with its setting, before anything connects."""
-    settings = DatabaseSettings(
-        database_url="postgresql://a@b/c",
-        db_ssl_mode="require",
-        db_ssl_ca_file=tmp_path / "none.pem",
-    )
-    with pytest.raises(ConfigurationError, match=r"DB_SSL_CA_FILE.*none\.pem"):
-        create_engine(settings, pool_size=1)

@@ -19,8 +19,12 @@ from tests.fixtures.servers import Servers
             "MANAGEMENT_PORT: 9 is the port of the clients, too",
         ),
         ({"PORT": "65536"}, "PORT: 65536 is not from 0 to 65535"),
+        (
+            {"SECRETS_DIR": "/nope"},
+            "SECRETS_DIR: /nope cannot be read: No such file or directory",
+        ),
     ],
-    ids=["missing", "one port for both", "too high"],
+    ids=["missing", "one port for both", "too high", "no folder"],
 )
 async def test_a_wrong_setting_is_one_line(
     command: tuple[str, ...],
