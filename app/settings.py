@@ -394,10 +394,6 @@ def _check_redis_url(value: str) -> None:
     if not valid or not re.fullmatch(r"(/[0-9]*)?", parts.path):
         message = "not redis://user:password@host:port/number, or rediss://"
         raise ValueError(message)
-    if parts.query:
-        # They would win over the deadlines that the service needs.
-        message = "no parameters; TLS is rediss:// and REDIS_CA_FILE"
-        raise ValueError(message)
 
 
 def load_settings() -> Settings:

@@ -156,10 +156,11 @@ async def test_who_replays_gets_the_pushes_of_a_new_epoch(
     for seq in (1, 2, 3):
         await hub.deliver("old", Numbered(seq, body))
     one, other = listeners[:2]
+    socket: Any = one
     replay = Replay(
         hub,
         hub._history,
-        one,
+        socket,
         frozenset({PkgID.AUTHORS_CHANGED}),
         Position("old", 0),
     )

@@ -32,7 +32,6 @@ WRONG = [
     ("REDIS_URL", "redis://[::1"),
     ("REDIS_URL", "redis://h/name"),
     ("REDIS_URL", "redis://h/-1"),
-    ("REDIS_URL", "redis://h?max_connections=1"),
     ("REDIS_SENTINELS", "h:65536"),
     ("REDIS_MAX_CONNECTIONS", "1"),
     ("REDIS_MAX_CONNECTIONS", "9"),
