@@ -126,6 +126,8 @@ PUSH_CLOSE_SECONDS: Final = 1.0
 """How long a process that ends may take to publish its last events."""
 PUSH_ASK_SECONDS: Final = 0.1
 """How long a client that subscribes waits for Redis."""
+PUSH_ASKS_AT_ONCE: Final = 4
+"""How many questions of clients that come back are with Redis."""
 PUSH_STREAM_LENGTH: Final = 10_000
 """Pushes that Redis remembers."""
 OUTBOX_MAX_EVENTS: Final = PUSH_STREAM_LENGTH

@@ -1,8 +1,9 @@
 """Pushes that were delivered, for sockets that have missed some."""
 
+import asyncio
 from collections.abc import Sequence
 
-from app.constants import PUSH_ASK_SECONDS
+from app.constants import PUSH_ASK_SECONDS, PUSH_ASKS_AT_ONCE
 from app.exceptions import Unavailable
 from app.managers.push_memory import Push, PushMemory, make_push
 from app.schemas.push import Position
@@ -16,7 +17,8 @@ class PushesLost(Exception):
 class PushHistory:
     """The newest pushes in this process, and those before in Redis.
 
-    Many clients that come back at the same time are served from memory.
+    Many clients that come back at the same time are served from memory. What
+    has to be asked of Redis for them takes its turn, as others need it, too.
 
     Args:
         stream: Where Redis remembers them.
@@ -25,6 +27,7 @@ class PushHistory:
     def __init__(self, stream: PushStream) -> None:
         self._stream = stream
         self._memory = PushMemory()
+        self._asking = asyncio.Semaphore(PUSH_ASKS_AT_ONCE)
         self.add = self._memory.add
         self.clear = self._memory.clear
 
@@ -61,17 +64,17 @@ class PushHistory:
             raise PushesLost
         found = self._memory.after(after.seq)
         if not found:
-            found = [
-                make_push(after.epoch, numbered)
-                for numbered in await self._stream.read(after.seq, here.seq)
-            ]
+            async with self._asking:
+                read = await self._stream.read(after.seq, here.seq)
+            found = [make_push(after.epoch, numbered) for numbered in read]
         if not found or found[0].seq != after.seq + 1:
             raise PushesLost
         return found
 
     async def _newest(self, here: Position | None) -> Position:
         try:
-            return await self._stream.publish((), here, PUSH_ASK_SECONDS)
+            async with self._asking:
+                return await self._stream.publish((), here, PUSH_ASK_SECONDS)
         except Unavailable:
             if here is None:
                 raise

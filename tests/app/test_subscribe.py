@@ -3,10 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
 
@@ -17,12 +19,13 @@ from app.storage.db import Database
 from app.storage.outbox import announce
 from tests.fixtures.pushes import next_names, next_pushes, store_authors
 from tests.fixtures.servers import Servers
-from tests.fixtures.service import MakeService, Service
+from tests.fixtures.service import AsUser, MakeService, Service
 from tests.fixtures.sockets import DEADLINE_SECONDS, ask, open_socket, request
 
 SignIn = Callable[[str], str]
 ROLE_MAP = Path("actions.json").read_text()
 BOTH = [PkgID.AUTHORS_CHANGED, PkgID.BOOKS_CHANGED]
+NOTICE = frozenset({PkgID.SERVER_NOTICE})
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +187,39 @@ async def test_the_newest_position_is_recovered(
     """Who has missed nothing is told so."""
     async with open_socket(service, sign_in("reader")) as socket:
         assert await subscribe(socket, left_off)
+
+
+async def test_all_who_come_back_at_once_are_served(
+    make_service: MakeService, sign_in: SignIn, as_user: AsUser
+) -> None:
+    """A process that has just started has to ask Redis for each of them."""
+    count = 60
+    notice = {"pkg_id": PkgID.SERVER_NOTICE, "data": {}}
+    with make_service() as first:
+        async with (
+            httpx.AsyncClient(
+                base_url=first.url, headers=as_user("admin")
+            ) as admin,
+            open_socket(first, sign_in("reader")) as socket,
+        ):
+            positions = []
+            for _ in range(3):
+                await admin.post("/broadcast", json=notice)
+                (push,) = await next_pushes(socket, 1, NOTICE)
+                positions.append(push["meta"])
+    data = {"pkg_ids": [PkgID.SERVER_NOTICE], "after": positions[0]}
+    with make_service(redis_max_connections=10) as second:
+        async with AsyncExitStack() as stack:
+            token = sign_in("reader")
+            sockets = [
+                await stack.enter_async_context(open_socket(second, token))
+                for _ in range(count)
+            ]
+            replies = await asyncio.gather(
+                *(ask(socket, PkgID.SUBSCRIBE, data) for socket in sockets)
+            )
+    answers = [(r["status_code"], r["data"]["recovered"]) for r in replies]
+    assert [(RSPCode.OK, True)] * count == answers
 
 
 @pytest.mark.parametrize(
