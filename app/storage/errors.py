@@ -81,6 +81,7 @@ def is_known(context: Mapping[str, Any]) -> bool:
 
 
 _DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError)
+_CLOSED = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 _ERRORS = (
     SQLAlchemyError,
     ConnectionError,
@@ -112,7 +113,7 @@ def translate(error: Exception) -> AppError | None:
     if isinstance(error, DBAPIError):
         cause = _driver_error(error)
         fact = _of_driver(cause)
-        is_closed = isinstance(cause, asyncpg.InterfaceError)
+        is_closed = isinstance(cause, _CLOSED)
         if fact is None and (error.connection_invalidated or is_closed):
             fact = _away
     elif isinstance(error, asyncpg.PostgresError):

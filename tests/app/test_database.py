@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import asyncpg
 import pytest
 import structlog
 from sqlalchemy import Executable, insert, make_url, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from structlog.typing import EventDict, WrappedLogger
 
 from app.constants import MAX_ID
@@ -28,6 +29,7 @@ from app.settings import DatabaseSettings
 from app.storage import engine
 from app.storage.db import Database
 from app.storage.engine import create_migration_engine
+from app.storage.errors import translate
 from app.storage.migrate import upgrade
 from tests.fixtures.proxy import Proxy
 
@@ -407,3 +409,11 @@ def test_tls_verifies_what_its_mode_says(
     assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert checks_name == context.check_hostname
+
+
+def test_a_driver_that_is_cut_off_in_an_operation_is_a_database_away() -> None:
+    """SQLAlchemy wraps what asyncpg raises then, when it connects."""
+    driver_error = Exception("wrapped")
+    driver_error.__cause__ = asyncpg.InternalClientError("in progress")
+    error = DBAPIError("SELECT 1", None, driver_error)
+    assert isinstance(translate(error), Unavailable)

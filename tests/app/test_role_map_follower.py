@@ -171,6 +171,8 @@ async def test_a_map_is_mounted_for_when_redis_is_away(
     mounted = tmp_path / "rbac.json"
     mounted.write_bytes(sealed(3, "admin"))
     wire = Proxy(servers.redis_url)
+    wire.start()
+    wire.stop()  # the port is its own, and nobody listens
     with follow(
         rbac_compiled_path=mounted, redis_url=wire.via(servers.redis_url)
     ) as service:
