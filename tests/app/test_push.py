@@ -4,11 +4,12 @@ import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -17,6 +18,8 @@ from websockets.asyncio.client import ClientConnection
 
 from app.api.ws.constants import PkgID, RSPCode
 from app.constants import PUSH_POLL_SECONDS
+from app.models.outbox import OutboxEvent
+from app.schemas.push import Position
 from app.settings import DatabaseSettings
 from app.storage.db import Database
 from app.storage.outbox import forget, oldest
@@ -32,6 +35,7 @@ SignIn = Callable[[str], str]
 ROLE_MAP = Path("actions.json").read_text()
 NOTICE = frozenset({PkgID.SERVER_NOTICE})
 POSITION = "gatehouse:push:position"
+LOST_DB = 5
 RESET = struct.pack("ii", 1, 0)
 
 
@@ -345,3 +349,42 @@ async def test_numbers_that_redis_has_lost_are_not_given_again(
         push["data"]["values"]["name"],
         last["meta"]["epoch"] != push["meta"]["epoch"],
     )
+
+
+async def test_events_that_a_restarted_redis_has_lost(
+    service: Service, servers: Servers
+) -> None:
+    """A publisher that never saw them does not give their numbers again.
+
+    Nor does it publish twice what is not lost.
+    """
+    assert servers.valkey is not None
+    kept, lost = [event("kept")], [event("lost"), event("lost, too")]
+    async with streaming(service) as (redis, stream):
+        await redis.client.flushdb()
+        old = await stream.publish(kept, None)
+        await redis.client.config_set("appendonly", "no")
+        assert Position(old.epoch, 3) == await stream.publish(lost, old)
+    async with servers.valkey.away():
+        pass
+    async with streaming(service) as (_, stream):
+        new = await stream.publish([*kept, event("new")], old)
+        assert (1, True) == (new.seq, new.epoch != old.epoch)
+        (entry,) = await stream.read(0, new.seq)
+        assert b"new" in entry.body
+        assert Position(new.epoch, 2) == await stream.publish(lost[:1], new)
+
+
+@asynccontextmanager
+async def streaming(
+    service: Service,
+) -> AsyncIterator[tuple[RRedis, PushStream]]:
+    """Connect to a stream that no pod listens to."""
+    redis = RRedis(service.settings, LOST_DB)
+    yield redis, PushStream(redis, redis)
+    await redis.close()
+
+
+def event(name: str) -> OutboxEvent:
+    """Make an event that nobody waits for."""
+    return OutboxEvent(key=uuid4(), body=json.dumps({"name": name}).encode())
