@@ -48,10 +48,17 @@ class Output:
 output: Final = Output()
 
 
-def log_together(name: str, events: Iterable[EventDict]) -> None:
+def log_together(
+    name: str, events: Iterable[EventDict], said: Iterable[str]
+) -> None:
     """Log several events of the level INFO as this module's, in one piece.
 
     They are complete: the log context of this moment is not added.
+
+    Args:
+        name: The module's.
+        events: What is logged; all get the time of this moment.
+        said: All in it that others have made up, which may be a secret.
     """
     config = structlog.get_config()
     usual = _usual(name)
@@ -63,14 +70,14 @@ def log_together(name: str, events: Iterable[EventDict]) -> None:
         return
     logger = _lines(name)
     # Without the first, which adds a context, and the last, which scrubs.
-    _, *processors, _ = config["processors"]
-    lines: list[Any] = list(events)
+    _, describe, *processors, _ = config["processors"]
+    about = describe(logger, "info", {})
+    lines: list[Any] = [{**event, **about} for event in events]
     for process in processors:
         lines = [process(logger, "info", line) for line in lines]
-    text = "\n".join(lines)
-    if is_suspicious(text):  # one look is enough for all of them, mostly
-        text = "\n".join(map(scrub, lines))
-    output.write(f"{text}\n")
+    if is_suspicious("\n".join(said)):
+        lines = list(map(scrub, lines))
+    output.write("\n".join([*lines, ""]))
     output.flush()
 
 

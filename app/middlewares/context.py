@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Sequence
 from random import getrandbits
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,6 +23,9 @@ _VALID = re.compile(rb"(?!.*eyJ)[\w.:/+=-]{1,128}", re.ASCII)
 
 _ID_BITS = 128
 """So many that no two requests have the same; it is a name and no secret."""
+
+_SAID: Final = ("path", "request_id")
+"""What of a line the client may have made up."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -55,7 +58,8 @@ class AccessLog:
 
     def _write(self) -> None:
         ended, self._ended = self._ended, []
-        log_together(__name__, ended)
+        said = [line[name] for line in ended for name in _SAID]
+        log_together(__name__, ended, said)
 
 
 class RequestContextMiddleware:

@@ -333,7 +333,7 @@ def as_json() -> Iterator[None]:
     """Events of this process are lines of JSON."""
     before = structlog.get_config()
     structlog.configure(
-        processors=[unchanged, JSONRenderer(), unchanged],
+        processors=[unchanged, unchanged, JSONRenderer(), unchanged],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         logger_factory=LineLogger,
     )
@@ -352,7 +352,7 @@ def test_lines_logged_together_are_written_at_once(
     logger = LineLogger()
     logger.info("a")
     assert [b"a\n"] == written.parts
-    log_together("b", [{"event": "c", "user": "u"}, {"event": "d"}])
+    log_together("b", [{"event": "c", "user": "u"}, {"event": "d"}], [])
     _, both = written.parts
     lines = both.decode().splitlines()
     assert [("c", "u"), ("d", None)] == [
@@ -369,7 +369,8 @@ def test_a_secret_takes_no_other_line_along(
     """One without an end is missing to the end of its own line."""
     secrets = ("/b?token=0123456789", '/c "password": "0123456789')
     paths = ("/a", *secrets, "/d")
-    log_together("b", [{"event": "request", "path": path} for path in paths])
+    events = [{"event": "request", "path": path} for path in paths]
+    log_together("b", events, paths)
     out = capsys.readouterr().out
     assert "0123456789" not in out
     first, second, _, last = out.splitlines()
