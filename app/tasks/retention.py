@@ -83,4 +83,5 @@ class Retention:
     def _step(self, table: Any, is_old: Any) -> Delete:
         key = table.primary_key.columns
         some = select(*key).where(is_old).limit(self._batch_size)
-        return delete(table).where(tuple_(*key).in_(some))
+        # Old still, if somebody has renewed it while this waited for him.
+        return delete(table).where(tuple_(*key).in_(some), is_old)

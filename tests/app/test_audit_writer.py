@@ -19,6 +19,7 @@ from app.settings import DatabaseSettings, Settings
 from app.storage.audit import AuditQueue, AuditRow, storable
 from app.storage.db import Database
 from app.storage.errors import is_known
+from app.storage.idempotency import Answer, WriteKey, claim, remember
 from app.tasks.audit_writer import AuditWriter
 from app.tasks.retention import Retention
 from tests.fixtures.audit import new_id, query, rows_of
@@ -311,3 +312,33 @@ async def test_one_process_removes_at_a_time(database: Database) -> None:
         )
         assert 0 == await retention.sweep()
     assert 1 == await retention.sweep()
+
+
+async def test_an_answer_that_is_renewed_meanwhile_stays(
+    database: Database,
+) -> None:
+    """A key that is used again after its day keeps its new answer."""
+    await age(
+        database,
+        "INSERT INTO remembered_answer"
+        " (user_id, protocol, key, digest, created_at)"
+        " VALUES ('x', 'ws', 'again', '', now() - interval '25 hours')",
+    )
+    key, again = WriteKey("x", "ws", "again", b""), Answer(0, b"{}")
+    async with database.unit_of_work() as session:
+        assert await claim(session, key) is None
+        await remember(session, key, again)
+        sweep = asyncio.create_task(Retention(database, 8).sweep())
+        await until_waits(database)
+    assert 0 == await sweep
+    async with database.unit_of_work() as session:
+        assert again == await claim(session, key)
+
+
+async def until_waits(database: Database) -> None:
+    """Return when a statement waits for another's lock."""
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    async with asyncio.timeout(5), database.unit_of_work() as session:
+        connection = await session.connection()
+        while not (await connection.exec_driver_sql(waits)).scalar():  # noqa: ASYNC110  (a deadline bounds it)
+            await asyncio.sleep(0.01)
