@@ -207,8 +207,6 @@ SESSIONS_WAIT_SECONDS: Final = 2.0
 """How long Redis may hold a question for what is new."""
 SESSIONS_RETRY_SECONDS: Final = 0.5
 SESSIONS_BATCH_SIZE: Final = 500
-SESSIONS_MAX_UNPUBLISHED: Final = 10_000
-"""Facts that may wait for Redis; then the oldest make room."""
 SESSIONS_SWEEP_SECONDS: Final = 0.2
 """From one look at all sockets to the next, at least."""
 LOGOUT_TOKEN_MAX_AGE_SECONDS: Final = 120

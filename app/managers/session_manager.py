@@ -16,12 +16,12 @@ While Redis is away a fact holds where it is known and waits to be published.
 Facts of Keycloak's events reach the others meanwhile because each process
 then reads the events itself (`app.tasks.kc_user_session`).
 
-A fact is kept for as long as a token that it voids can live.
+A fact is kept, and waits, for as long as a token that it voids can live.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from itertools import islice
 from time import time
 from typing import Final, NoReturn
@@ -32,7 +32,6 @@ from redis.exceptions import RedisError
 from app.constants import (
     KC_SESSION_EXPIRY_BUFFER_SECONDS,
     SESSIONS_BATCH_SIZE,
-    SESSIONS_MAX_UNPUBLISHED,
     SESSIONS_RETRY_SECONDS,
     TOKEN_MAX_CLOCK_SKEW_SECONDS,
 )
@@ -66,7 +65,8 @@ class SessionManager:
         self._kept = lifetime_seconds + KC_SESSION_EXPIRY_BUFFER_SECONDS
         self._clock = clock
         self._ended: dict[str, int] = {}
-        self._waiting: deque[Ended] = deque(maxlen=SESSIONS_MAX_UNPUBLISHED)
+        self._oldest: list[tuple[int, str]] = []
+        self._waiting: dict[str, int] = {}
         self._to_publish = asyncio.Event()
         self._listening: bool | None = None
 
@@ -87,7 +87,10 @@ class SessionManager:
     def end(self, *facts: Ended) -> None:
         """Take these facts for true, here now and elsewhere soon."""
         self._learn(facts)
-        self._waiting.extend(facts)
+        for fact in facts:
+            # Also what was known, as Redis may have lost it; not what is over.
+            if fact.whose in self._ended:
+                self._waiting[fact.whose] = self._ended[fact.whose]
         self._to_publish.set()
 
     def end_session_of(self, refresh_token: str) -> None:
@@ -118,18 +121,18 @@ class SessionManager:
         over = self._clock() - self._kept
         for fact in facts:
             if fact.until > max(over, self._ended.get(fact.whose, 0)):
-                self._ended.pop(fact.whose, None)
                 self._ended[fact.whose] = fact.until
+                heappush(self._oldest, (fact.until, fact.whose))
                 self.news.set()
         self._forget(over)
 
     def _forget(self, over: float) -> None:
-        """Drop what is too old; the oldest facts come first."""
-        while self._ended:
-            whose = next(iter(self._ended))
-            if self._ended[whose] > over:
-                return
-            del self._ended[whose]
+        """Drop what is too old, in whichever order it was heard."""
+        while self._oldest and self._oldest[0][0] <= over:
+            until, whose = heappop(self._oldest)
+            for facts in (self._ended, self._waiting):
+                if facts.get(whose) == until:
+                    del facts[whose]
 
     async def _publish_for_ever(self) -> NoReturn:
         while True:
@@ -143,12 +146,13 @@ class SessionManager:
 
     async def _publish(self) -> None:
         while self._waiting:
-            facts = list(islice(self._waiting, SESSIONS_BATCH_SIZE))
+            some = list(islice(self._waiting.items(), SESSIONS_BATCH_SIZE))
+            facts = [Ended(whose, until) for whose, until in some]
             await self._stream.append(facts, self._clock(), self._kept)
-            for fact in facts:
-                # Unless a full queue has dropped it meanwhile.
-                if self._waiting and self._waiting[0] is fact:
-                    self._waiting.popleft()
+            for whose, until in some:
+                # Unless a later one has taken its place meanwhile.
+                if self._waiting.get(whose) == until:
+                    del self._waiting[whose]
 
     async def _read_for_ever(self) -> NoReturn:
         while True:

@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 
 from app.constants import (
     KC_SESSION_EXPIRY_BUFFER_SECONDS,
-    SESSIONS_MAX_UNPUBLISHED,
     TOKEN_MAX_CLOCK_SKEW_SECONDS,
 )
 from app.managers.session_ends import AdminEvent, UserEvent
@@ -194,21 +193,64 @@ async def test_redis_keeps_no_more_than_is_needed(
     await redis.close()
 
 
-async def test_facts_that_cannot_be_told_are_bounded(
+async def test_a_fact_of_the_future_keeps_no_other(
     process: Callable[..., Process], clock: Clock
 ) -> None:
-    """With Redis away the oldest make room; here all of them hold."""
+    """Each is forgotten in its time, in whichever order they came."""
+    clock.ahead = 1000 - clock()
+    made = process()
+    made.sessions.end(Ended(EVERYBODY, 10**9), Ended("sub", 1000))
+    clock.ahead += LIFE_SECONDS + KC_SESSION_EXPIRY_BUFFER_SECONDS + 1
+    made.sessions.end(Ended("other", 1190))
+    assert {EVERYBODY, "other"} == made.sessions._ended.keys()
+    await made.close()
+
+
+async def test_facts_that_cannot_be_told_wait(
+    process: Callable[..., Process], clock: Clock
+) -> None:
+    """With Redis away they hold here, and wait for as long as they matter."""
     now = int(clock())
     made = process(redis_url=AWAY)
     with capture_logs() as logs:
         async with made.running() as sessions:
-            for number in range(SESSIONS_MAX_UNPUBLISHED + 10):
-                sessions.end(Ended(str(number), now))
+            sessions.end(Ended("old", now), Ended("old too", now))
             await until_true(lambda: sessions._listening is False)
-            assert SESSIONS_MAX_UNPUBLISHED == len(sessions._waiting)
-            assert SESSIONS_MAX_UNPUBLISHED + 10 == len(sessions._ended)
+            assert {"old", "old too"} == sessions._waiting.keys()
+            clock.ahead += LIFE_SECONDS + KC_SESSION_EXPIRY_BUFFER_SECONDS + 1
+            sessions.end(Ended("new", int(clock())))
+            assert ["new"] == list(sessions._waiting)
+            assert ["new"] == list(sessions._ended)
             assert await sessions.is_first("any")
     assert 1 == [log["event"] for log in logs].count("ended sessions unheard")
+
+
+async def test_all_events_of_a_day_are_told(
+    process: Callable[..., Process], clock: Clock
+) -> None:
+    """Who starts later knows all that was read at once, the newest first."""
+    now = int(clock())
+    facts = [Ended(str(number), now) for number in range(12_000)]
+    async with process().running() as teller, process().running() as hearer:
+        teller.end(*facts)
+        await until_true(lambda: teller.all_published)
+        await until_true(lambda: len(hearer._ended) == len(facts))
+
+
+async def test_what_redis_has_lost_is_told_again(
+    servers: Servers, process: Callable[..., Process], clock: Clock
+) -> None:
+    """What is read once more is published, though it was known here."""
+    now = int(clock())
+    redis = RRedis(settings(servers), REDIS_DB)
+    async with process().running() as teller:
+        teller.end(Ended("sub", now + TOKEN_MAX_CLOCK_SKEW_SECONDS))
+        await until_true(lambda: teller.all_published)
+        await redis.client.delete(STREAM)
+        teller.end(Ended("sub", now))
+        async with process().running() as newcomer:
+            await until_true(lambda: newcomer.has_ended(user(now)))
+    await redis.close()
 
 
 async def test_without_a_secret_no_events_are_read(
