@@ -38,6 +38,7 @@ class SessionStream:
         self._redis = redis.client
         self._patient_redis = patient_redis.client
         self._position = _BEGINNING
+        self._cut_off = False
 
     async def append(
         self, facts: Sequence[Ended], now: float, kept_seconds: float
@@ -61,15 +62,29 @@ class SessionStream:
         """Return what is new, or nothing after a while."""
         wait = SESSIONS_WAIT_SECONDS
         async with asyncio.timeout(wait + REDIS_SOCKET_TIMEOUT_SECONDS):
+            if self._cut_off:
+                await self._start_over_if_lost()
+            self._cut_off = True
             answer: Any = await self._patient_redis.xread(
                 {STREAM: self._position},
                 count=SESSIONS_BATCH_SIZE,
                 block=int(wait * 1000),
             )
+        self._cut_off = False
         entries = [entry for _stream, found in answer for entry in found]
         if entries:
             self._position = entries[-1][0]
         return [_fact(fields) for _id, fields in entries]
+
+    async def _start_over_if_lost(self) -> None:
+        """Read from the beginning where the last that was read is gone.
+
+        Redis, or the replica in its place, may have lost it, and may count
+        on from an earlier time.
+        """
+        last = self._position
+        if not await self._patient_redis.xrange(STREAM, last, last):
+            self._position = _BEGINNING
 
     async def is_first(self, logout_token_id: str) -> bool:
         """Say whether no process has been brought this logout token yet."""

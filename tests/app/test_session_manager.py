@@ -253,6 +253,32 @@ async def test_what_redis_has_lost_is_told_again(
     await redis.close()
 
 
+async def test_a_redis_whose_clock_is_behind_is_heard(
+    servers: Servers, process: Callable[..., Process], clock: Clock
+) -> None:
+    """One that has lost everything may count from an earlier time."""
+    now = int(clock())
+    redis = RRedis(settings(servers), REDIS_DB)
+    proxy = Proxy(servers.redis_url)
+    proxy.start()
+    credentials = servers.redis_url.rpartition("@")[0]
+    address = proxy.url.removeprefix("http://")
+    hearing = process(redis_url=f"{credentials}@{address}")
+    async with process().running() as teller, hearing.running() as hearer:
+        teller.end(Ended("before", now))
+        await until_true(lambda: "before" in hearer._ended)
+        proxy.stop()
+        await until_true(lambda: hearer._listening is False)
+        await redis.client.delete(STREAM)
+        await redis.client.xadd(
+            STREAM, {"whose": "sub", "until": now}, id="1-1"
+        )
+        proxy.start()
+        await until_true(lambda: hearer.has_ended(user(now)))
+    proxy.stop()
+    await redis.close()
+
+
 async def test_without_a_secret_no_events_are_read(
     servers: Servers, process: Callable[..., Process]
 ) -> None:
