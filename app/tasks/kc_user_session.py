@@ -16,8 +16,9 @@ While Keycloak is away nobody's session ends.
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import time
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 from redis.asyncio import Redis
@@ -117,24 +118,40 @@ class UserSessionTask:
         return True
 
     async def _take_over(self) -> bool:
+        # First: with the lease and without this, what nobody has read would
+        # be passed over.
+        stored = int(await self._redis.get(READ_UNTIL) or 0)
         if not await self._lease.acquire():
             # Another reads, and is trusted to have come this far.
             trusted = self._clock() - KC_SESSION_EXPIRY_BUFFER_SECONDS
             self._read_until = int(trusted * 1000)
             return False
-        self._stored = int(await self._redis.get(READ_UNTIL) or 0)
-        self._read_until = min(self._stored, self._now())
+        self._stored = stored
+        self._read_until = min(stored, self._now())
         self._known = frozenset()
         return True
 
     async def _look_or_resign(self) -> None:
+        keeping = asyncio.create_task(self._keep_lease())
+        trouble = None
         try:
             await self.look()
         except Unavailable as error:
-            self._say(error.detail)
+            trouble = error.detail
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+        self._say(trouble)
+        if trouble is not None:
             await self._resign()
-        else:
-            self._say(None)
+
+    async def _keep_lease(self) -> NoReturn:
+        """Renew the lease while there is a lot to read."""
+        while True:
+            await asyncio.sleep(KC_EVENTS_CANDIDATE_SECONDS)
+            with suppress(*_REDIS_AWAY):
+                async with asyncio.timeout(REDIS_SOCKET_TIMEOUT_SECONDS):
+                    await self._lease.reacquire()
 
     async def _resign(self) -> None:
         try:

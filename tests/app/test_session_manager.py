@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.constants import (
+    KC_EVENTS_LEASE_SECONDS,
     KC_SESSION_EXPIRY_BUFFER_SECONDS,
     TOKEN_MAX_CLOCK_SKEW_SECONDS,
 )
@@ -380,4 +381,54 @@ async def test_clocks_behind_one_another(
     task._sessions._ended.clear()
     await task.look()
     assert {} == task._sessions._ended
+    await task.close()
+
+
+async def test_a_long_look_is_one(
+    reader: Callable[[Events], UserSessionTask], clock: Clock
+) -> None:
+    """Who reads a lot stays the one who reads, and does not start anew."""
+    events = Events()
+    first, second = reader(events), reader(events)
+    events.log_out("sid", clock())
+    user_events = events.user_events
+
+    async def slowly(since: int) -> list[UserEvent]:
+        await asyncio.sleep(KC_EVENTS_LEASE_SECONDS + 1)
+        return await user_events(since)
+
+    events.user_events = slowly  # type: ignore[method-assign]  # stands in
+    assert await first._is_our_turn()
+    look = asyncio.create_task(first._look_or_resign())
+    while not look.done():
+        assert not await second._is_our_turn()
+        await asyncio.sleep(0.2)
+    assert await first._is_our_turn()
+    assert first._read_until == events.stored[0].time
+    await first.close()
+    await second.close()
+
+
+async def test_a_take_over_that_breaks_off_passes_nothing_over(
+    reader: Callable[[Events], UserSessionTask], clock: Clock
+) -> None:
+    """What nobody has read is read, though Redis fails in between."""
+    events = Events()
+    task = reader(events)
+    events.log_out("long ago", clock() - 1000)
+    redis = task._redis
+    await redis.set(LEASE, "another", px=200)
+    assert not await task._is_our_turn()
+    get = redis.get
+
+    async def fail(_name: str) -> None:
+        redis.get = get  # type: ignore[method-assign]  # as it was
+        raise ConnectionError
+
+    await asyncio.sleep(0.3)
+    redis.get = fail  # type: ignore[assignment,method-assign]  # fails once
+    for _ in range(2):
+        assert await task._is_our_turn()
+        await task.look()
+    assert {"0"} == task._known
     await task.close()
