@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, suppress
@@ -12,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app import constants as c
 from app.api.ws.constants import CloseCode, PkgID, RSPCode
+from app.exceptions import Unavailable
 from app.utils.rate_limiter import ConnectionLimiter, Gate
 from tests.fixtures.limits import (
     DATABASE,
@@ -205,3 +207,31 @@ async def test_switched_off(
     ]
     ends = await asyncio.gather(*map(_end, sockets))
     assert [RSPCode.OK] * 10 == ends
+
+
+class Away:
+    """A Redis that is not there."""
+
+    async def run_script(self, *_: object) -> None:
+        """Fail.
+
+        Raises:
+            Unavailable: Always.
+        """
+        raise Unavailable("Redis is away")
+
+
+async def test_many_that_go_cost_no_more_each(make_pod: MakePod) -> None:
+    """Without Redis nobody who goes looks through all who went before."""
+
+    async def cost_of(count: int) -> float:
+        pod = make_pod(Away())
+        names = [str(number) for number in range(count)]
+        for name in names:
+            await pod.add_connection(name, name)
+        start = time.process_time()
+        for name in names:
+            await pod.remove_connection(name, name)
+        return (time.process_time() - start) / count
+
+    assert await cost_of(4000) < 3 * await cost_of(400)

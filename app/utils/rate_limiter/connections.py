@@ -102,12 +102,22 @@ class ConnectionLimiter:
         await self._try([*changes])
 
     async def _tell_of_the_gone(self) -> None:
-        over = time.monotonic() - c.WS_LEASE_SECONDS
-        self._gone = {s: at for s, at in self._gone.items() if at > over}
+        self._forget_what_has_ended()
+        if not self._gate.is_open:
+            return
         batch = list(islice(self._gone, c.LIMITER_BATCH))
         if await self._try([(socket, _LET_GO) for socket in batch]):
             for socket in batch:
                 self._gone.pop(socket, None)
+
+    def _forget_what_has_ended(self) -> None:
+        """Forget whose lease is over; who has gone first comes first."""
+        over = time.monotonic() - c.WS_LEASE_SECONDS
+        while self._gone:
+            first = next(iter(self._gone))
+            if self._gone[first] > over:
+                return
+            del self._gone[first]
 
     async def _try(self, changes: list[Change]) -> bool:
         try:
@@ -127,6 +137,7 @@ class ConnectionLimiter:
 
     def _forget(self, socket: Socket) -> None:
         self._drop(socket)
+        self._gone.pop(socket, None)
         self._gone[socket] = time.monotonic()
 
     def _drop(self, socket: Socket) -> None:
