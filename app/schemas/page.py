@@ -1,11 +1,13 @@
 """What the schemas of every noun share: inputs, text, ids and lists."""
 
+import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -25,6 +27,16 @@ from app.schemas.listing import page_of
 T = TypeVar("T")
 
 MAX_CURSOR_LENGTH = 64
+_DIGITS: Final = re.compile("-?[0-9]+")
+
+
+def _in_digits(value: Any) -> Any:
+    """Refuse text that pydantic takes for a number: `+1`, `1_0`, `1.0`."""
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise PydanticCustomError(
+            "int_parsing", "Input should be an integer in decimal digits"
+        )
+    return value
 
 
 def _without_nul(value: str) -> str:
@@ -35,7 +47,11 @@ def _without_nul(value: str) -> str:
     return value
 
 
-Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+_IN_DIGITS: Final = BeforeValidator(_in_digits)
+"""What every number has that a path or a query may say."""
+Id = Annotated[int, Field(ge=1, le=MAX_ID), _IN_DIGITS]
+PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE), _IN_DIGITS]
+PageNumber = Annotated[int, Field(ge=1, le=MAX_PAGE_NUMBER), _IN_DIGITS]
 Name = Annotated[
     str,
     StringConstraints(
@@ -75,7 +91,7 @@ class Patch(Input):
 
 
 class Query(BaseModel):
-    """What a client may send as text: numbers are read from strings.
+    """What a client may send as text: numbers are read from digits.
 
     The socket, where they are no strings, validates these strictly.
     """
@@ -92,15 +108,15 @@ class ById(Input):
 class CursorQuery(Query):
     """A list read forward; `after` is the `next` of the page before."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE
+    limit: PageSize = DEFAULT_PAGE_SIZE
     after: Annotated[str, Field(max_length=MAX_CURSOR_LENGTH)] | None = None
 
 
 class PageQuery(Query):
     """A list read by page number, the first being 1."""
 
-    page: Annotated[int, Field(ge=1, le=MAX_PAGE_NUMBER)] = 1
-    per_page: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE
+    page: PageNumber = 1
+    per_page: PageSize = DEFAULT_PAGE_SIZE
 
 
 class CursorMetadata(BaseModel):

@@ -102,6 +102,10 @@ async def test_a_request_id_is_kept_if_it_is_harmless(
         ("per_page=1000000000", ["query", "per_page"]),
         ("per_page=x", ["query", "per_page"]),
         ("id=-1", ["query", "id"]),
+        ("id=1_0", ["query", "id"]),
+        ("page=1.0", ["query", "page"]),
+        ("per_page=%2B1", ["query", "per_page"]),
+        ("per_page=%201", ["query", "per_page"]),
         ("name=%00", ["query", "name"]),
         ("nme=Ada", ["query", "nme"]),
     ],
@@ -118,6 +122,16 @@ async def test_a_bad_query_is_422(
     )
     errors = is_problem(answer, 422)["errors"]
     assert [location] == [error["loc"] for error in errors]
+
+
+@pytest.mark.parametrize("written", ["1.0", "1_0", "+1", "%201", "-1", "x"])
+async def test_a_bad_id_is_422(
+    client: httpx.AsyncClient, as_user: AsUser, written: str
+) -> None:
+    """An id in a path is written in digits, in one way."""
+    answer = await client.get(f"/authors/{written}", headers=as_user("reader"))
+    errors = is_problem(answer, 422)["errors"]
+    assert [["path", "id"]] == [error["loc"] for error in errors]
 
 
 @pytest.mark.parametrize(
