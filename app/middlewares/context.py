@@ -1,10 +1,8 @@
 """The name and the log line of a request."""
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
-from random import getrandbits
 from typing import Any, Final
 
 import structlog
@@ -14,15 +12,9 @@ from structlog.typing import EventDict
 from app.constants import PROBES
 from app.logging import begin_log_context, log_context, log_together
 from app.middlewares.answering import Answering
-from app.types import RequestId
 from app.utils.ip import Network, client_address
+from app.utils.request_id import HEADER, request_id_of
 from app.utils.tracing import current_trace
-
-# What looks like a token is no name: names are in logs, answers, audit rows.
-_VALID = re.compile(rb"(?!.*eyJ)[\w.:/+=-]{1,128}", re.ASCII)
-
-_ID_BITS = 128
-"""So many that no two requests have the same; it is a name and no secret."""
 
 _SAID: Final = ("path", "request_id")
 """What of a line the client may have made up."""
@@ -97,8 +89,8 @@ class RequestContextMiddleware:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope)
-        answering = Answering(send, (b"x-request-id", request_id.encode()))
+        request_id = request_id_of(scope["headers"])
+        answering = Answering(send, (HEADER, request_id.encode()))
         scope["state"] |= {
             "request_id": request_id,
             "address": client_address(scope, self.trusted_proxies),
@@ -128,10 +120,3 @@ def _end(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
         "duration_ms": round(seconds * 1000, 1),
         "event": "request" if scope["type"] == "http" else "socket",
     }
-
-
-def _request_id(scope: Scope) -> RequestId:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _VALID.fullmatch(value):
-            return RequestId(value.decode())
-    return RequestId(f"{getrandbits(_ID_BITS):032x}")

@@ -20,10 +20,17 @@ from app import constants as c
 from app.server.admission import CPU, FILES, Admission
 from app.server.corked import CorkedTransport
 from app.server.cycle import Cycle
-from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
+from app.server.refusal import (
+    PROBLEM_JSON,
+    LingeringClose,
+    note_refusal,
+    problem,
+)
 from app.server.turn import turn_of
 from app.server.unread import ReadWatch
 from app.server.websocket import WebSocketProtocol
+from app.types import RequestId
+from app.utils.request_id import HEADER, request_id_of
 
 
 class Phase(Enum):
@@ -294,7 +301,9 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
         if surplus > c.ADMISSION_MAX_REFUSED:
             self.transport.abort()
             return
-        self._refusal = self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
+        self._refusal = self._answer(
+            HTTPStatus.SERVICE_UNAVAILABLE, request_id_of(())
+        )
         self._linger_with_refusal()
 
     def _ignore_upgrade(self, rest: bytes) -> None:
@@ -373,45 +382,70 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
 
     def _refuse(self, status: HTTPStatus) -> None:
-        if status is not HTTPStatus.SERVICE_UNAVAILABLE:
-            self.logger.info("Refused a request: %d %s", status, status.phrase)
-        self._refusal = self._answer(status)
-        if self._phase is BODY:
-            self._take_back_request()
+        """Answer in the place of the application, and close.
+
+        Who is shed, with 503, is counted by the admission.
+        """
+        request_id = self._request_id()
+        self._refusal = self._answer(status, request_id)
+        is_ours = self._phase is not BODY or self._take_back_request()
+        if is_ours and status is not HTTPStatus.SERVICE_UNAVAILABLE:
+            note_refusal(status, request_id)
         self._stop_deadline()
         self._unset_keepalive_if_required()
         if not self._unanswered:
             self._linger_with_refusal()
 
-    def _take_back_request(self) -> None:
+    def _request_id(self) -> RequestId:
+        """Return the id of the request in hand.
+
+        The application gets to know it, or has chosen it already.
+        """
+        if self._phase is not BODY:
+            return request_id_of(self.headers or ())
+        scope: Any = self.cycle.scope
+        known: RequestId | None = scope["state"].get("request_id")
+        if known is not None:
+            return known
+        request_id = request_id_of(scope["headers"])
+        scope["headers"].append((HEADER, request_id.encode()))
+        return request_id
+
+    def _take_back_request(self) -> bool:
         """Stop the request whose body is refused.
 
         One that is partly answered cannot be given another answer.
+
+        Returns:
+            Whether the application has not heard of it, and never will; else
+            it counts and logs it, as one whose client has gone.
         """
         cycle = self.cycle
         if cycle.response_started:
             self._refusal = b""
         if cycle.response_complete:
-            return
+            return False
         self._unanswered -= 1
         if self.pipeline and self.pipeline[0][0] is cycle:
             self.pipeline.popleft()
-            return
+            return True
         cycle.disconnected = True
         cycle.waiting_for_100_continue = False
         cycle.message_event.set()
+        return False
 
     def _linger_with_refusal(self) -> None:
         if self._refusal is not None and not self.transport.is_closing():
             self.flow.resume_reading()
             self._linger(self._refusal)
 
-    def _answer(self, status: HTTPStatus) -> bytes:
-        body = problem(status)
+    def _answer(self, status: HTTPStatus, request_id: RequestId) -> bytes:
+        body = problem(status, request_id)
         headers = [
             *self.server_state.default_headers,
             (b"content-type", PROBLEM_JSON.encode()),
             (b"content-length", str(len(body)).encode()),
+            (HEADER, request_id.encode()),
             (b"connection", b"close"),
         ]
         if status is HTTPStatus.SERVICE_UNAVAILABLE:

@@ -4,7 +4,16 @@ import asyncio
 import json
 from http import HTTPStatus
 
+import structlog
+
 from app import constants as c
+from app.types import RequestId
+from app.utils.metrics import (
+    OTHER,
+    UNMATCHED,
+    Children,
+    http_requests_total,
+)
 
 PROBLEM_JSON = "application/problem+json"
 DETAILS = {
@@ -17,13 +26,27 @@ DETAILS = {
     HTTPStatus.SERVICE_UNAVAILABLE: "This process has no room now; try again.",
 }
 
+_refused = Children(http_requests_total)
 
-def problem(status: HTTPStatus) -> bytes:
+logger = structlog.get_logger(__name__)
+
+
+def note_refusal(status: int, request_id: RequestId) -> None:
+    """Count and log the answer to what the application never sees.
+
+    Its method may not have been read, and is `other`.
+    """
+    _refused[(OTHER, UNMATCHED, str(int(status)))].inc()
+    logger.info("request refused", request_id=request_id, status=int(status))
+
+
+def problem(status: HTTPStatus, request_id: RequestId) -> bytes:
     """Describe a refusal as RFC 9457 has it, in JSON."""
     document = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
+        "request_id": request_id,
     }
     if status in DETAILS:
         document["detail"] = DETAILS[status]

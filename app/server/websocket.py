@@ -23,8 +23,14 @@ from app.managers.outlet import Listener
 from app.server.frames import FrameWire
 from app.server.keepalive import keepalive_of
 from app.server.mailbox import Mailbox
-from app.server.refusal import PROBLEM_JSON, LingeringClose, problem
+from app.server.refusal import (
+    PROBLEM_JSON,
+    LingeringClose,
+    note_refusal,
+    problem,
+)
 from app.server.short_frames import PING_HEAD, take_whole_texts, whole_pong
+from app.utils.request_id import request_id_of
 
 
 class FrameProtocol(ServerProtocol):
@@ -79,9 +85,13 @@ class FrameProtocol(ServerProtocol):
         text: str,  # noqa: ARG002  (it may quote a token)
     ) -> Response:
         """Refuse a handshake with a problem document."""
-        response = super().reject(status, problem(HTTPStatus(status)).decode())
+        request_id = request_id_of(())
+        body = problem(HTTPStatus(status), request_id).decode()
+        response = super().reject(status, body)
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = PROBLEM_JSON
+        response.headers["X-Request-ID"] = request_id
+        note_refusal(status, request_id)
         return response
 
 

@@ -20,7 +20,9 @@ from typing import Any, Self, cast
 import pytest
 import stamina
 import uvicorn
+from prometheus_client import REGISTRY
 from starlette.types import Message, Receive, Scope, Send
+from structlog.testing import capture_logs
 from websockets.frames import Frame
 from websockets.protocol import State
 
@@ -392,8 +394,64 @@ def assert_problem(response: Response, status: int) -> None:
         actual,
         headers["content-type"],
     )
-    assert status == json.loads(body)["status"]
+    problem = json.loads(body)
+    assert status == problem["status"]
+    assert headers["x-request-id"] == problem["request_id"]
     assert headers["connection"] == "close"
+
+
+def refused(status: int) -> float:
+    """Say how many answers the server has counted that are its own."""
+    labels = {"method": "other", "endpoint": "unmatched"}
+    labels["status_code"] = str(status)
+    return REGISTRY.get_sample_value("http_requests_total", labels) or 0
+
+
+# HTTP: what is known of a refusal
+
+
+@pytest.mark.parametrize(
+    ("status", "data"),
+    [
+        (400, b"nonsense\r\n\r\n"),
+        (431, head_of(MAX_HEADER_BYTES + 1)),
+        (400, handshake("Sec-WebSocket-Protocol: bearer.secr=t\r\n")),
+    ],
+)
+def test_refusal_is_counted_and_logged(
+    service: Service, status: int, data: bytes
+) -> None:
+    """It is a request that no route answers, and has one line."""
+    before = refused(status)
+    with capture_logs() as lines:
+        _, headers, _ = service.exchange(data)
+    assert before + 1 == refused(status)
+    request_id = headers["x-request-id"]
+    assert [("request refused", request_id, status)] == [
+        (line["event"], line["request_id"], line["status"]) for line in lines
+    ]
+
+
+def test_slow_head_is_counted(quick: Service) -> None:
+    """So is a client that was too slow."""
+    before = refused(408)
+    assert_problem(quick.exchange(GET[:-2]), 408)
+    assert before + 1 == refused(408)
+
+
+def test_refusal_has_the_clients_id(service: Service) -> None:
+    """What the client calls its request is what the refusal calls it."""
+    head = b"GET / HTTP/1.1\r\nX-Request-ID: mine\r\n"
+    filled = head + b"X: " + b"a" * 33 * 1024 + b"\r\n\r\n"
+    assert service.exchange(filled)[1]["x-request-id"] == "mine"
+
+
+def test_refused_body_is_the_applications(service: Service) -> None:
+    """What the application has begun it counts itself, by the same id."""
+    before = refused(400)
+    head = "Transfer-Encoding: chunked\r\nX-Request-ID: mine\r\n"
+    _, headers, _ = service.exchange(request(head) + b"no chunk\r\n")
+    assert ("mine", before) == (headers["x-request-id"], refused(400))
 
 
 # HTTP: how long a request may be
