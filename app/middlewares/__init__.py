@@ -33,8 +33,9 @@ def middlewares(
     The id comes first because errors tell it, metrics before errors to count
     what these answer with, errors before everything that raises them, the
     deadline before whatever may wait, and permissions before all that is done
-    for a user. The audit sees every answer; the unit of work stands next to
-    the endpoint, so that what is answered has been committed.
+    for a user: a body that is too long is an action of his, too. The audit
+    sees every answer; the unit of work stands next to the endpoint, so that
+    what is answered has been committed.
 
     Args:
         settings: The process's settings.
@@ -56,9 +57,9 @@ def middlewares(
         Middleware(ErrorsMiddleware),
         Middleware(RateLimitMiddleware),
         *_management_port(settings),
-        Middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes),
         Middleware(DeadlineMiddleware),
         Middleware(PermAuthHTTPMiddleware, routes=routes),
+        Middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes),
         Middleware(UnitOfWorkMiddleware),
         Middleware(DirectCallMiddleware, routes=endpoints),
     ]

@@ -1,7 +1,7 @@
 """Every action of a user is a row, and administrators read them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,6 +75,27 @@ async def test_request_has_a_row_however_it_ends(  # noqa: PLR0913, PLR0917  (th
     action, *rest = expected
     rows = await rows_of(service, req_id)
     assert [(user, f"http {action}", *rest)] == [told(row) for row in rows]
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_body_that_is_too_long_has_a_row(
+    client: httpx.AsyncClient, service: Service, as_user: AsUser, declared: bool
+) -> None:
+    """Whether its length was said first, or counted."""
+    body = b" " * (service.settings.max_body_bytes + 1)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield body
+
+    req_id = new_id()
+    content = body if declared else parts()
+    headers = {**as_user("editor"), "X-Request-ID": req_id}
+    headers["Content-Type"] = "application/json"
+    await client.post("/authors", content=content, headers=headers)
+    rows = await rows_of(service, req_id)
+    assert [("editor", "http POST /authors", None, "error", 413)] == [
+        told(row) for row in rows
+    ]
 
 
 async def test_row_says_when_from_where_and_how_long(

@@ -163,8 +163,8 @@ def _with_responses(
 
 
 def _with_headers(status: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """Add what `RateLimitMiddleware` says, which counts no 413 and 431."""
-    if status in {"413", "431"}:
+    """Add what `RateLimitMiddleware` says, which counts no 431."""
+    if status == "431":
         return answer
     known = limit_headers(refused=status == "429")
     return {**answer, "headers": {**answer.get("headers", {}), **known}}
