@@ -1,6 +1,8 @@
 """The one place where an error becomes an answer of HTTP."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any, Final
 
 import structlog
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +13,7 @@ from app.exceptions import (
     AppError,
     BadRequest,
     DeadlineExceeded,
+    FieldError,
     InvalidInput,
     NotFound,
     PayloadTooLarge,
@@ -59,13 +62,33 @@ def _as_fact(error: Exception, scope: Scope) -> AppError:
     if isinstance(error, AppError):
         return error
     if isinstance(error, RequestValidationError):
-        fields = to_field_errors(error.errors())
+        fields = to_field_errors(map(_placed, error.errors()))
         return InvalidInput("The request is not valid", errors=fields)
+    if isinstance(error, HTTPException) and error.status_code == _UNREADABLE:
+        return BadRequest(error.detail, errors=[_unreadable(error)])
     if isinstance(error, HTTPException) and error.status_code in _FACTS:
         return _FACTS[error.status_code](error.detail)
     logger.error("unhandled exception", exc_info=error)
     _count(error, scope)
     return AppError("Something went wrong here; it has been logged")
+
+
+def _placed(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Say that the body is no JSON as the socket says it of a message.
+
+    The framework puts the position where a list's index would be.
+    """
+    if error["type"] != "json_invalid" or "ctx" not in error:
+        return error
+    where, at = error["loc"]
+    reason = error["ctx"]["error"]
+    msg = f"Invalid JSON: {reason} at character {at}"
+    return {"loc": [where], "msg": msg, "type": "json_invalid"}
+
+
+def _unreadable(error: HTTPException) -> FieldError:
+    msg = _REASONS.get(type(error.__cause__), error.detail)
+    return {"loc": ["body"], "msg": msg, "type": "json_invalid"}
 
 
 def _count(error: Exception, scope: Scope) -> None:
@@ -74,8 +97,13 @@ def _count(error: Exception, scope: Scope) -> None:
     app_errors_total.labels(type(error).__name__, handler).inc()
 
 
+_UNREADABLE: Final = HTTPStatus.BAD_REQUEST.value
+"""The framework's answer to a body that it cannot make anything of."""
+_REASONS: Final[dict[type, str]] = {
+    RecursionError: "Invalid JSON: nested too deeply",
+    UnicodeDecodeError: "Invalid JSON: not UTF-8",
+}
 _FACTS: dict[int, type[AppError]] = {
-    HTTPStatus.BAD_REQUEST: BadRequest,
     HTTPStatus.NOT_FOUND: NotFound,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: PayloadTooLarge,
 }

@@ -1,6 +1,6 @@
 """Schemas of a message's data, and what they find wrong, in our words."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import fastjsonschema
@@ -24,7 +24,7 @@ def field_errors(
 
 
 def to_field_errors(
-    errors: Sequence[Mapping[str, Any]], *location: str | int
+    errors: Iterable[Mapping[str, Any]], *location: str | int
 ) -> list[FieldError]:
     """Keep where, why and of what type; never what was sent."""
     return [

@@ -79,7 +79,10 @@ async def test_request_has_a_row_however_it_ends(  # noqa: PLR0913, PLR0917  (th
 
 @pytest.mark.parametrize("declared", [True, False])
 async def test_body_that_is_too_long_has_a_row(
-    client: httpx.AsyncClient, service: Service, as_user: AsUser, declared: bool
+    client: httpx.AsyncClient,
+    service: Service,
+    as_user: AsUser,
+    declared: bool,
 ) -> None:
     """Whether its length was said first, or counted."""
     body = b" " * (service.settings.max_body_bytes + 1)

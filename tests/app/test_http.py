@@ -166,6 +166,32 @@ async def test_a_bad_body_is_the_clients_fault(
     assert len(answer.content) < 2000
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        (b'{"name": "\xff"}', 400, "json_invalid"),
+        (b"[" * 100_000, 400, "json_invalid"),
+        (b'{"name": ' + b"9" * 5000 + b"}", 400, "json_invalid"),
+        (b'{"name"}', 422, "json_invalid"),
+        (b"", 422, "missing"),
+        (b"[]", 422, "model_attributes_type"),
+    ],
+)
+async def test_an_unreadable_body_is_told_as_a_field(
+    client: httpx.AsyncClient,
+    as_user: AsUser,
+    body: bytes,
+    status: int,
+    kind: str,
+) -> None:
+    """The place is the body, whoever could not read it."""
+    headers = {**as_user("editor"), "Content-Type": "application/json"}
+    answer = await client.post("/authors", content=body, headers=headers)
+    (error,) = is_problem(answer, status)["errors"]
+    assert (["body"], kind) == (error["loc"], error["type"])
+    assert error["msg"]
+
+
 async def test_a_chunked_body_is_counted(
     client: httpx.AsyncClient, as_user: AsUser, service: Service
 ) -> None:

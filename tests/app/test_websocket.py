@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api.ws.constants import PkgID, RSPCode
+from app.api.ws.envelope import UnreadableMessage, decode
 from app.api.ws.websocket import PackageAuthWebSocketEndpoint
 from app.schemas.user import UserModel
 from tests.fixtures.servers import Servers
@@ -309,6 +310,27 @@ async def test_a_bad_message_is_answered(
         )
         assert reply["data"]["msg"]
         assert OK == (await ask(socket, PkgID.ME))["status_code"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "kind"),
+    [
+        ("{", [], "json_invalid"),
+        ("[" + "[" * 30_000, [], "json_type"),
+        ('{"data": ' + "[" * 30_000, [], "json_invalid"),
+        ("[]", [], "json_type"),
+        ('{"pkg_id": 12}', ["req_id"], "missing"),
+        ('{"pkg_id": 1.0}', ["pkg_id"], "json_type"),
+    ],
+)
+def test_an_unreadable_message_is_told_as_a_field(
+    text: str, place: list[str], kind: str
+) -> None:
+    """What is no JSON, what is none of ours, and what is not there."""
+    with pytest.raises(UnreadableMessage) as caught:
+        decode(text)
+    (error,) = caught.value.errors
+    assert (place, kind) == (error["loc"], error["type"])
 
 
 async def test_a_refusal_names_the_permission(

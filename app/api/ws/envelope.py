@@ -13,6 +13,7 @@ from app.schemas.listing import to_builtins
 from app.schemas.message import ResponseModel
 
 _UUID = r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z"
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 logger = structlog.get_logger(__name__)
 
@@ -72,13 +73,7 @@ def _unreadable(text: str, error: Exception) -> UnreadableMessage:
     The standard library reads some that are refused (unpaired surrogates),
     so that the answer can name the request.
     """
-    reason, _, place = str(error).partition(" - at `$")
-    path = [part for part in place.rstrip("`").split(".") if part]
-    fault: FieldError = {
-        "loc": list(path),
-        "msg": reason,
-        "type": "json_type" if path else "json_invalid",
-    }
+    fault = _fault(error)
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):
@@ -86,6 +81,18 @@ def _unreadable(text: str, error: Exception) -> UnreadableMessage:
     if not isinstance(message, dict):
         return UnreadableMessage(fault, None, None)
     return UnreadableMessage(fault, _pkg_id(message), _req_id(message))
+
+
+def _fault(error: Exception) -> FieldError:
+    reason, _, place = str(error).partition(" - at `$")
+    if missing := _MISSING.fullmatch(reason):
+        return {"loc": [missing[1]], "msg": reason, "type": "missing"}
+    is_json = isinstance(error, msgspec.ValidationError)
+    return {
+        "loc": [part for part in place.rstrip("`").split(".") if part],
+        "msg": reason,
+        "type": "json_type" if is_json else "json_invalid",
+    }
 
 
 def _pkg_id(message: dict[str, Any]) -> int | None:
