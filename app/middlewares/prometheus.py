@@ -64,7 +64,7 @@ class PrometheusMiddleware:
         asked = "GET" if method == "HEAD" else method
         route = self.routes.find(asked, scope["path"])
         scope["state"]["route"] = route
-        return (
-            method if method in METHODS else OTHER,
-            route.template if route else UNMATCHED,
-        )
+        template = route.template if route else None
+        if template is None:  # a method that the path has not, or no path
+            template = self.routes.template(scope["path"]) or UNMATCHED
+        return method if method in METHODS else OTHER, template

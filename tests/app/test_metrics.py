@@ -121,6 +121,8 @@ def test_what_is_counted(series: Series) -> None:
         )
 
     assert 1 == request("GET", "unmatched", "404")
+    assert 1 == request("PUT", "/authors", "405")
+    assert 1 == request("other", "/authors", "405")
     assert 1 == request("GET", "/books", "500")
     assert 1 == request("DELETE", "/authors/{id}", "204")
     assert 2 == request("GET", "/me", "401")
