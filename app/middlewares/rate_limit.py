@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.routing import HTTPRoute
 from app.schemas.user import UserModel
 from app.utils.rate_limiter import Limits, rate_limit_headers
+from app.utils.rate_limiter.verdict import Verdict
 
 if TYPE_CHECKING:
     from app.lifespan import Container
@@ -53,16 +54,33 @@ async def charge(
     limits = _limits(scope)
     if not route.limited or not limits.is_enabled:
         return
-    state = scope["state"]
     if user is None:
-        verdict = await limits.spend_address(state["address"])
+        await charge_address(scope)
     else:
-        verdict = await limits.spend_request(user.id)
-    state["answering"].headers += rate_limit_headers(
-        limits.requests + limits.burst,
-        verdict.remaining,
-        verdict.reset_seconds,
-    )
+        _tell(scope, await limits.spend_request(user.id))
+
+
+async def charge_address(scope: Scope) -> None:
+    """Count a request, or a handshake, as its address'.
+
+    Raises:
+        RateLimited: It was too much.
+    """
+    limits = _limits(scope)
+    if limits.is_enabled:
+        address = scope["state"]["address"]
+        _tell(scope, await limits.spend_address(address))
+
+
+def _tell(scope: Scope, verdict: Verdict) -> None:
+    """Add where the client stands to its answer, if that has not begun."""
+    limits, answering = _limits(scope), scope["state"]["answering"]
+    if not answering.status:
+        answering.headers += rate_limit_headers(
+            limits.requests + limits.burst,
+            verdict.remaining,
+            verdict.reset_seconds,
+        )
 
 
 def _limits(scope: Scope) -> Limits:

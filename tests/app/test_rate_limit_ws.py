@@ -117,6 +117,22 @@ async def test_bad_handshakes(pods: list[Service], sign_in: SignIn) -> None:
     assert 429 == await _refusal(pods[0], sign_in("reader"))
 
 
+async def test_a_refused_handshake_tells_of_the_limit(
+    pods: list[Service], sign_in: SignIn
+) -> None:
+    """What counts for an address says how much it has left."""
+    with pytest.raises(InvalidStatus) as refused:
+        async with open_socket(pods[0], "not.a.token"):
+            pass
+    async with open_socket(pods[0]) as stranger:
+        pass
+    async with open_socket(pods[0], sign_in("reader")) as known:
+        pass
+    answers = [refused.value.response, stranger.response, known.response]
+    left = [a and a.headers.get("X-RateLimit-Remaining") for a in answers]
+    assert ["69", "68", None] == left
+
+
 async def _refusal(pod: Service, token: str) -> int:
     with pytest.raises(InvalidStatus) as refused:
         async with open_socket(pod, token):

@@ -16,6 +16,7 @@ from app.exceptions import (
     OriginDenied,
     Unauthenticated,
 )
+from app.middlewares.rate_limit import charge_address
 from app.types import Token
 from app.utils.problems import problem_response
 
@@ -37,21 +38,20 @@ async def find_token(container: "Container", scope: Scope) -> Token | None:
         OriginDenied: It comes from a page of another site.
         Unauthenticated: It brings something that is no bearer token.
     """
-    settings, limits = container.settings, container.limits
-    address: str | None = scope["state"]["address"]
+    settings = container.settings
     if scope["server"][1] == settings.management_port:
         raise NotFound("There is nothing at this path")
     connection = HTTPConnection(scope)
     check_origin(connection.headers, settings.ws_allowed_origins)
-    limits.refuse_exhausted(address)
+    container.limits.refuse_exhausted(scope["state"]["address"])
     enabled = settings.ws_query_token_enabled
     try:
         token = handshake_token(connection, query_enabled=enabled)
     except Unauthenticated:
-        await limits.spend_address(address)
+        await charge_address(scope)
         raise
     if token is None:
-        await limits.spend_address(address)
+        await charge_address(scope)
     return token
 
 

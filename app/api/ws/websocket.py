@@ -45,6 +45,7 @@ from app.exceptions import (
 )
 from app.logging import log_context
 from app.managers.outlet import Outlet
+from app.middlewares.rate_limit import charge_address
 from app.schemas.message import ResponseModel
 from app.schemas.user import UserModel
 from app.types import UserId
@@ -131,12 +132,11 @@ class PackageAuthWebSocketEndpoint(ABC):
         return user
 
     async def _authenticate(self, token: str) -> UserModel:
-        limits = self.container.limits
-        limits.refuse_exhausted(self.address)
+        self.container.limits.refuse_exhausted(self.address)
         try:
             return await self.container.auth.authenticate(token)
         except Unauthenticated:
-            await limits.spend_address(self.address)
+            await charge_address(self._scope)
             raise
 
     async def close(self, code: CloseCode, reason: str) -> None:
