@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from enum import Enum
 from functools import cache, lru_cache
 from typing import Any, Final, cast
 
@@ -188,7 +189,12 @@ def _rendering(style: str) -> list[Processor]:
         colors=sys.stdout.isatty(),
         exception_formatter=structlog.dev.plain_traceback,
     )
-    return [console, _scrub_line]
+    return [_to_values, console, _scrub_line]
+
+
+def _to_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Say members of enums as JSON does: a status is its number."""
+    return {k: v.value if isinstance(v, Enum) else v for k, v in event.items()}
 
 
 def _render_line(_: WrappedLogger, __: str, event: EventDict) -> str:

@@ -3,10 +3,12 @@
 import asyncio
 import io
 import json
+import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -20,7 +22,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api.ws.constants import PkgID
-from app.logging import LineLogger, log_together, to_json
+from app.logging import LineLogger, _rendering, log_together, to_json
 from tests.fixtures.processes import SERVE, ServiceProcess, StartService
 from tests.fixtures.servers import Servers
 
@@ -292,6 +294,14 @@ async def test_a_line_names_a_user_who_is_refused(
         if line["event"] == "request" and line["path"] != "/livez"
     ]
     assert [(200, True), (403, True), (429, True)] == known
+
+
+def test_a_person_reads_numbers() -> None:
+    """On a console a status is as in JSON, and not a name of Python's."""
+    said: Any = {"event": "request", "status": HTTPStatus.FORBIDDEN}
+    for process in _rendering("console"):
+        said = process(None, "info", said)
+    assert "status=403" in re.sub(r"\x1b\[[0-9;]*m", "", said)
 
 
 @pytest.mark.parametrize(
