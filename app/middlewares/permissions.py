@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.auth import bearer_token
 from app.exceptions import PermissionDenied, Unauthenticated, Unavailable
 from app.logging import log_context
-from app.middlewares.rate_limit import charge
+from app.middlewares.rate_limit import charge, charge_address
 from app.routing import HTTPRoute, RouteTable
 from app.schemas.user import UserModel
 from app.storage.audit import Action
@@ -22,7 +22,8 @@ WRITES: Final = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 class PermAuthHTTPMiddleware:
     """Signs the user in and asks the role map, on the route's template.
 
-    A public route is served without a look at the token. One whose body is
+    A public route is served without a look at the token, and what no route
+    answers costs only the address of who brings none. A route whose body is
     signed costs its address something only if it is refused. `HEAD` goes on
     as `GET`: the server leaves out the body.
 
@@ -55,6 +56,8 @@ class PermAuthHTTPMiddleware:
             scope = {**scope, "method": method}
         route = scope["state"].get("route")
         if route is None:
+            if not _has_token(scope):
+                await charge_address(scope)
             route = self.routes.resolve(method, scope["path"])
         if not route.public:
             scope["user"] = await _permitted_user(scope, method, route)
@@ -106,6 +109,10 @@ def _action(
         req_id=scope["state"]["request_id"],
         resource=route.resource(scope["path"]),
     )
+
+
+def _has_token(scope: Scope) -> bool:
+    return any(name == b"authorization" for name, _ in scope["headers"])
 
 
 def _token(scope: Scope) -> str:

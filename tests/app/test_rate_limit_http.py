@@ -161,6 +161,22 @@ async def test_public_routes(clients: list[httpx.AsyncClient]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("PATCH", "/authors", 405)],
+)
+async def test_what_no_route_answers(
+    clients: list[httpx.AsyncClient], method: str, path: str, status: int
+) -> None:
+    """Without a token it counts for the address, with one it does not."""
+    answers = [await clients[i % 3].request(method, path) for i in range(75)]
+    statuses = Counter(answer.status_code for answer in answers)
+    assert {status: 70, 429: 5} == dict(statuses)
+    assert ("70", "69") == _numbers(answers[0])
+    answer = await clients[0].request(method, path, headers=BAD)
+    assert status == answer.status_code
+
+
+@pytest.mark.parametrize(
     "path",
     [
         *("/livez", "/readyz", "/startupz", "/health", "/metrics"),

@@ -22,8 +22,9 @@ class Limits:
 
     Every request of a signed-in user counts as his, also one that is then
     denied or found invalid. An address is charged for what nobody has
-    signed in for: public routes, handshakes without a token, bad tokens. A
-    log-out that Keycloak has signed is charged to nobody.
+    signed in for: public routes, handshakes without a token, bad tokens, and
+    what no route answers. A log-out that Keycloak has signed is charged to
+    nobody, and what no route answers to nobody who brings a token.
 
     Args:
         settings: How many of each.
