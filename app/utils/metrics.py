@@ -97,7 +97,8 @@ ws_connections_active = Gauge(
 )
 ws_connections_total = Counter(
     "ws_connections_total",
-    "Handshakes by their end: accepted, rejected_auth, rejected_limit.",
+    "Handshakes by their end: accepted, or rejected_ and what stood in the "
+    "way: auth, limit, origin, unavailable.",
     ["status"],
 )
 ws_messages_received_total = Counter(

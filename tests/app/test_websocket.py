@@ -13,6 +13,7 @@ from contextlib import (
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -128,12 +129,34 @@ async def test_origins_are_checked_before_anything_else(
     if origin is not None:
         headers["Origin"] = origin.format(port=with_origins.port)
     token = sign_in("reader") if opened else "rubbish"
+    counts = {name: rejected(name) for name in ("auth", "origin")}
     try:
         async with open_socket(with_origins, token, headers=headers):
             status = 101
     except InvalidStatus as refusal:
         status = refusal.response.status_code
     assert (101 if opened else 403) == status
+    counts["origin"] += not opened
+    assert counts == {name: rejected(name) for name in counts}
+
+
+async def test_a_draining_process_is_no_bad_token(
+    with_origins: Service, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whom a process cannot have, it counts as that."""
+    counts = {name: rejected(name) for name in ("auth", "unavailable")}
+    monkeypatch.setattr(with_origins.container.drain, "draining", True)
+    with pytest.raises(InvalidStatus):
+        async with open_socket(with_origins, sign_in("reader")):
+            pass
+    counts["unavailable"] += 1
+    assert counts == {name: rejected(name) for name in counts}
+
+
+def rejected(cause: str) -> float:
+    """Say how many handshakes were refused for this cause."""
+    labels = {"status": f"rejected_{cause}"}
+    return REGISTRY.get_sample_value("ws_connections_total", labels) or 0
 
 
 async def test_no_token_in_time(make_service: MakeService) -> None:

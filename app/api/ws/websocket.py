@@ -39,6 +39,7 @@ from app.api.ws.inbox import Inbox, Text
 from app.api.ws.send_queue import wire_of
 from app.exceptions import (
     AppError,
+    OriginDenied,
     RateLimited,
     Unauthenticated,
     Unavailable,
@@ -61,6 +62,8 @@ _durations = Children(metrics.ws_message_processing_duration_seconds)
 _accepted = metrics.ws_connections_total.labels("accepted")
 _rejected = metrics.ws_connections_total.labels("rejected_auth")
 _rejected_by_limit = metrics.ws_connections_total.labels("rejected_limit")
+_rejected_by_origin = metrics.ws_connections_total.labels("rejected_origin")
+_unavailable = metrics.ws_connections_total.labels("rejected_unavailable")
 
 
 class PackageAuthWebSocketEndpoint(ABC):
@@ -222,8 +225,7 @@ class PackageAuthWebSocketEndpoint(ABC):
                 self._be_stranger()
             self._refuse_while_draining()
         except AppError as error:
-            limited = isinstance(error, RateLimited)
-            (_rejected_by_limit if limited else _rejected).inc()
+            _count_rejection(error)
             await deny(self._send, error, scope["state"]["request_id"])
             return False
         self.container.sockets.add(self)
@@ -409,6 +411,19 @@ class PackageAuthWebSocketEndpoint(ABC):
         self._wire.write_soon(text_frame(encode(reply)))
         metrics.ws_messages_sent_total.inc()
         return self._wire.is_stalled
+
+
+def _count_rejection(error: AppError) -> None:
+    """Count a refused handshake by what stood in its way."""
+    match error:
+        case RateLimited():
+            _rejected_by_limit.inc()
+        case OriginDenied():
+            _rejected_by_origin.inc()
+        case Unavailable():  # this process ends, or lacks something
+            _unavailable.inc()
+        case _:
+            _rejected.inc()
 
 
 def _count_close(code: int) -> None:
