@@ -261,8 +261,8 @@ SERVICE: Final = Dashboard(
         ],
         "Permissions and limits": [
             Panel(
-                "Sign-ins",
-                "Attempts to sign in, in a second, by their end.",
+                "Tokens",
+                "Checks of clients' tokens in a second, by their end.",
                 {rate("auth_attempts_total", "status"): "{{status}}"},
                 "cps",
             ),

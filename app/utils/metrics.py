@@ -147,7 +147,7 @@ outbox_dropped_total = Counter(
 
 auth_attempts_total = Counter(
     "auth_attempts_total",
-    "Attempts to sign in: success, missing, failed, unavailable.",
+    "Checks of a client's token: success, missing, failed, unavailable.",
     ["status"],
 )
 auth_token_validations_total = Counter(
