@@ -54,13 +54,21 @@ class Image(Part):
     """An image, by tag or by digest."""
 
     repository: Annotated[str, Field(min_length=1)]
-    """Its name; `global.imageRegistry` replaces the registry in it."""
+    """The image's name; `global.imageRegistry` replaces the registry in
+    it."""
     tag: Text = ""
-    """Its tag; the chart's appVersion if empty."""
+    """The image's tag."""
     digest: Annotated[str, Field(pattern="^(sha256:[0-9a-f]{64})?$")] = ""
-    """Its digest, which wins over the tag."""
+    """The image's digest, which wins over the tag."""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
-    """When it is pulled."""
+    """When the image is pulled."""
+
+
+class OurImage(Image):
+    """An image of this version, by tag or by digest."""
+
+    tag: Text = ""
+    """The image's tag; the chart's appVersion if empty."""
 
 
 class Pods(Part):
@@ -73,11 +81,11 @@ class Pods(Part):
     tolerations: Objects = empty(list)
     """Taints that it tolerates."""
     affinity: dict[str, Any] = empty(dict)
-    """Affinity."""
+    """The pods' affinity."""
     topology_spread_constraints: Objects = empty(list)
     """How replicas are spread; over nodes if empty."""
     priority_class_name: Name = ""
-    """The priority class."""
+    """The pods' priority class."""
     labels: Strings = empty(dict)
     """More labels of the pods."""
     annotations: Strings = empty(dict)
@@ -176,36 +184,37 @@ class Budget(Part):
         Annotated[int, Field(ge=1, le=1000)]
         | Annotated[str, Field(pattern="^[1-9][0-9]?%$")]
     ) = 1
-    """How many."""
+    """How many pods may be away at once, as a number or a share."""
 
 
 class ClientService(Part):
     """The Service for clients."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    """Its type."""
+    """The Service's type."""
     port: Port = 80
-    """Its port."""
+    """The Service's port."""
     node_port: Annotated[int, Field(ge=30000, le=32767)] | None = None
-    """Its port on every node, if the type has one."""
+    """The Service's port on every node, if its type has one."""
     annotations: Strings = empty(dict)
-    """Its annotations."""
+    """The Service's annotations."""
 
 
 class App(Pods):
     """The service itself."""
 
-    image: Image = Image(repository="gatehouse")
+    image: OurImage = OurImage(repository="gatehouse")
     replicas: Replicas = 2
     """How many pods, unless they are scaled (`autoscaling`)."""
     settings: Annotated[
         dict[Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]*$")], Scalar],
         Field(default_factory=dict),
     ]
-    """Its settings by the names in docs/settings.md, but those that the chart
-    makes of other values."""
+    """The service's settings by the names in docs/settings.md, but those that
+    the chart makes of other values."""
     login_enabled: bool = False
-    """Whether `/auth/*` exchanges passwords for tokens."""
+    """Whether the service's `/auth/*` exchanges passwords for tokens; Keycloak's
+    client may then do so, too."""
     docs_enabled: bool = True
     """Whether `/docs` and `/openapi.json` are served."""
     pre_stop_seconds: Seconds = 5
@@ -228,9 +237,9 @@ class Autoscaling(Part):
     mode: Literal["none", "hpa", "keda"] = "none"
     """`hpa`: a HorizontalPodAutoscaler, `keda`: a ScaledObject."""
     min_replicas: Count = 2
-    """The fewest pods."""
+    """The fewest pods that there may be."""
     max_replicas: Count = 10
-    """The most pods."""
+    """The most pods that there may be."""
     cpu_percent: Annotated[int, Field(ge=1, le=1000)] = 70
     """How much of the CPU that it requests a pod may use."""
     sockets_per_pod: Annotated[int, Field(ge=0)] = 0
@@ -256,9 +265,10 @@ class OperatorRbac(Pods):
     """The operator of role maps."""
 
     enabled: bool = True
-    """Whether it runs; without it the map of the image is in force."""
+    """Whether this operator runs; without it the map of the image is in
+    force."""
     replicas: Replicas = 2
-    """How many, at the same time."""
+    """How many operators of role maps run at the same time."""
     admin_role: Annotated[str, Field(min_length=1)] = "admin"
     """Whose permissions somebody must always have."""
     delete_grace_seconds: Count = 60
@@ -271,7 +281,7 @@ class OperatorKeycloak(Pods):
     """The operator of Keycloak: realms and clients."""
 
     enabled: bool = True
-    """Whether it runs; without it the realm is yours to make."""
+    """Whether this operator runs; without it the realm is yours to make."""
     compare_seconds: Count = 15
     """The time between two looks at everything in Keycloak."""
     orphan_grace_seconds: Count = 300
@@ -282,7 +292,7 @@ class OperatorKeycloak(Pods):
 class Operators(Part):
     """The operators."""
 
-    image: Image = Image(repository="gatehouse-operator")
+    image: OurImage = OurImage(repository="gatehouse-operator")
     rbac: OperatorRbac = OperatorRbac()
     keycloak: OperatorKeycloak = OperatorKeycloak()
 
@@ -291,7 +301,7 @@ class Admission(Part):
     """What the API server checks of role maps by itself."""
 
     enabled: bool = True
-    """Whether its policies are installed, which needs the right to make
+    """Whether the policies are installed, which needs the right to make
     ValidatingAdmissionPolicies (Kubernetes 1.30)."""
 
 
@@ -299,9 +309,9 @@ class Storage(Part):
     """The volume of a server; its claim is kept on uninstall."""
 
     size: Quantity = "8Gi"
-    """Its size."""
+    """The volume's size."""
     class_name: Name = ""
-    """Its storage class; the cluster's default if empty."""
+    """The volume's storage class; the cluster's default if empty."""
 
 
 class Ca(Part):
@@ -310,14 +320,14 @@ class Ca(Part):
     secret: Name = ""
     """A Secret with the certificates; the system's authorities if empty."""
     key: Annotated[str, Field(pattern="^[-._a-zA-Z0-9]+$")] = "ca.crt"
-    """Its key."""
+    """The key of the certificates in that Secret."""
 
 
 class Exporter(Pods):
     """What tells Prometheus about a bundled server."""
 
     enabled: bool = False
-    """Whether it runs."""
+    """Whether the exporter runs."""
     image: Image
     resources: dict[str, Any] = resources("10m", "32Mi", "128Mi")
 
@@ -326,11 +336,11 @@ class ExternalPostgres(Part):
     """A PostgreSQL of yours."""
 
     host: Text = ""
-    """Its host."""
+    """Your PostgreSQL's host."""
     port: Port = 5432
-    """Its port."""
+    """Your PostgreSQL's port."""
     database: Text = "gatehouse"
-    """The database."""
+    """The database's name."""
     username: Text = "gatehouse"
     """Who reads and writes; the password is `db-password` of
     `secrets.existing.service`."""
@@ -379,24 +389,24 @@ class ExternalRedis(Part):
     """A Redis or Valkey of yours."""
 
     host: Text = ""
-    """Its host; with `sentinels`, what they call the primary."""
+    """Your Redis' host; with `sentinels`, what they call the primary."""
     sentinels: list[Annotated[str, Field(pattern="^[^ ,]+:[0-9]{1,5}$")]] = (
         empty(list)
     )
     """Sentinels that know the primary, each as `host:port`. Both
     `redis-password` may have a `redis-sentinel-password` beside them."""
     port: Port = 6379
-    """Its port."""
+    """Your Redis' port."""
     database: Annotated[int, Field(ge=0)] = 0
     """The number of the database."""
     username: Text = ""
-    """The service's user, if it knows users; the password is `redis-password`
+    """The service's user, if your Redis has users; the password is `redis-password`
     of `secrets.existing.service`."""
     operator_username: Text = ""
     """The operator's user; its password is `redis-password` of
     `secrets.existing.operatorRbac`."""
     tls: bool = False
-    """Whether it is reached by TLS."""
+    """Whether your Redis is reached by TLS."""
     ca: Ca = Ca()
 
 
@@ -420,11 +430,11 @@ class KeycloakDatabase(Part):
     """The database of a Keycloak of this release, if PostgreSQL is yours."""
 
     host: Text = ""
-    """Its host."""
+    """The host of Keycloak's database."""
     port: Port = 5432
-    """Its port."""
+    """The port of Keycloak's database."""
     name: Text = "keycloak"
-    """The database."""
+    """The database's name."""
     username: Text = "keycloak"
     """Keycloak's user; the password is `db-password` of
     `secrets.existing.keycloak`."""
@@ -434,7 +444,7 @@ class ExternalKeycloak(Part):
     """A Keycloak of yours."""
 
     url: Url = ""
-    """Where pods reach it."""
+    """The address at which pods reach your Keycloak."""
     ca: Ca = Ca()
 
 
@@ -442,7 +452,7 @@ class OperatedKeycloak(Part):
     """A `Keycloak` that Keycloak's own operator runs."""
 
     instances: Count = 2
-    """How many servers."""
+    """How many servers run."""
     spec: dict[str, Any] = empty(dict)
     """More of the Keycloak's spec, such as `image`; it wins over what the
     chart says."""
@@ -460,12 +470,12 @@ class Realm(Part):
     """The realm of the service's users."""
 
     create: bool = True
-    """Whether the operator makes it, with its clients; an external Keycloak
-    may have it."""
+    """Whether the operator makes the realm, with its clients; an external
+    Keycloak may have it."""
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]+$")] = "gatehouse"
-    """Its name."""
+    """The realm's name."""
     display_name: Text = "Gatehouse"
-    """What people see."""
+    """The realm's name as people see it."""
     ssl_required: Literal["external", "all", "none"] = "external"
     """From where Keycloak insists on TLS."""
     client_id: Annotated[str, Field(min_length=1)] = "gatehouse"
@@ -474,7 +484,8 @@ class Realm(Part):
     """Where browsers may be sent back to; the service's own address if
     empty."""
     direct_grants: bool = False
-    """Whether a password can be exchanged for a token."""
+    """Whether the client of `clientId` may exchange a password for a token at
+    Keycloak's token endpoint; `app.loginEnabled` allows it, too."""
     demo: Demo = Demo()
 
 
@@ -482,13 +493,13 @@ class Host(Part):
     """One host of an Ingress."""
 
     enabled: bool = False
-    """Whether there is one."""
+    """Whether there is an Ingress."""
     class_name: Name = ""
-    """The class; the cluster's default if empty."""
+    """The Ingress' class; the cluster's default if empty."""
     host: Text = ""
-    """The host."""
+    """The host's name; any host if empty."""
     tls_secret: Name = ""
-    """The Secret with its certificate."""
+    """The Secret with the host's certificate; no TLS if empty."""
     annotations: Strings = empty(dict)
     """Annotations, which depend on the controller."""
 
@@ -501,7 +512,7 @@ class Keycloak(Pods):
     servers of this release, which Keycloak's own operator runs."""
     image: Image = Image(repository="quay.io/keycloak/keycloak", tag="26.7.3")
     hostname: Url = ""
-    """Its public address, such as https://login.example.com, which tokens
+    """Keycloak's public address, such as https://login.example.com, which tokens
     name as their issuer; the address within the cluster if empty."""
     realm: Realm = Realm()
     database: KeycloakDatabase = KeycloakDatabase()
@@ -517,7 +528,7 @@ class Ingress(Host):
     """How clients get in, by an Ingress."""
 
     path: Annotated[str, Field(pattern="^/")] = "/"
-    """The path."""
+    """The path below which clients get in."""
 
 
 class HttpRoute(Part):
@@ -526,9 +537,9 @@ class HttpRoute(Part):
     enabled: bool = False
     """Whether there is an HTTPRoute."""
     parent_refs: Objects = empty(list)
-    """The gateways."""
+    """The gateways that the route belongs to."""
     hostnames: list[Text] = empty(list)
-    """The hosts."""
+    """The hosts' names."""
     timeouts: Strings = empty(dict)
     """Timeouts, which not every gateway takes; sockets live long."""
 
@@ -556,7 +567,7 @@ class ServiceMonitors(Part):
     enabled: bool = False
     """Whether there are ServiceMonitors."""
     interval: Annotated[str, Field(pattern="^[0-9]+(s|m)$")] = "15s"
-    """How often."""
+    """How often Prometheus reads the metrics."""
     labels: Strings = empty(dict)
     """Labels by which the Prometheus finds them."""
 
@@ -601,7 +612,7 @@ class Values(Part):
 
     global_: Annotated[Global, Field(alias="global")] = Global()
     name_override: Name = ""
-    """Instead of the chart's name."""
+    """What names have instead of the chart's name."""
     fullname_override: Name = ""
     """What all names begin with."""
     common_labels: Strings = empty(dict)
