@@ -95,7 +95,7 @@ class Pods(Part):
     extra_volumes: Objects = empty(list)
     """More volumes of the pods."""
     extra_volume_mounts: Objects = empty(list)
-    """Where the container has them."""
+    """Where the container mounts these volumes."""
 
 
 def resources(cpu: str, memory: str, limit: str) -> Any:
@@ -120,7 +120,7 @@ class Global(BaseModel):
     )
 
     image_registry: Text = ""
-    """Where all images are, instead of their own registries."""
+    """The registry that has all images, instead of their own registries."""
     image_pull_secrets: list[Name] = empty(list)
     """Secrets to pull images with."""
 
@@ -213,8 +213,8 @@ class App(Pods):
     """The service's settings by the names in docs/settings.md, but those that
     the chart makes of other values."""
     login_enabled: bool = False
-    """Whether the service's `/auth/*` exchanges passwords for tokens; Keycloak's
-    client may then do so, too."""
+    """Whether the service's `/auth/*` exchanges passwords for tokens;
+    Keycloak's client may then do so, too."""
     docs_enabled: bool = True
     """Whether `/docs` and `/openapi.json` are served."""
     pre_stop_seconds: Seconds = 5
@@ -400,8 +400,8 @@ class ExternalRedis(Part):
     database: Annotated[int, Field(ge=0)] = 0
     """The number of the database."""
     username: Text = ""
-    """The service's user, if your Redis has users; the password is `redis-password`
-    of `secrets.existing.service`."""
+    """The service's user, if your Redis has users; the password is
+    `redis-password` of `secrets.existing.service`."""
     operator_username: Text = ""
     """The operator's user; its password is `redis-password` of
     `secrets.existing.operatorRbac`."""
@@ -477,7 +477,8 @@ class Realm(Part):
     display_name: Text = "Gatehouse"
     """The realm's name as people see it."""
     ssl_required: Literal["external", "all", "none"] = "external"
-    """From where Keycloak insists on TLS."""
+    """Which clients need TLS to reach Keycloak: those from outside, all, or
+    none."""
     client_id: Annotated[str, Field(min_length=1)] = "gatehouse"
     """The client that tokens must be for."""
     redirect_uris: list[Text] = empty(list)
@@ -512,8 +513,8 @@ class Keycloak(Pods):
     servers of this release, which Keycloak's own operator runs."""
     image: Image = Image(repository="quay.io/keycloak/keycloak", tag="26.7.3")
     hostname: Url = ""
-    """Keycloak's public address, such as https://login.example.com, which tokens
-    name as their issuer; the address within the cluster if empty."""
+    """Keycloak's public address, such as https://login.example.com, which
+    tokens name as their issuer; the address within the cluster if empty."""
     realm: Realm = Realm()
     database: KeycloakDatabase = KeycloakDatabase()
     external: ExternalKeycloak = ExternalKeycloak()
@@ -580,7 +581,8 @@ class Rules(Part):
     labels: Strings = empty(dict)
     """Labels by which the Prometheus finds it."""
     runbook_url: Text = ""
-    """What a runbook's address begins with; `docs/runbook.md` has them."""
+    """The address of the runbook (`docs/runbook.md`), to which each alert adds
+    `#` and its own name."""
 
 
 class Dashboards(Part):
