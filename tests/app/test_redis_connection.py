@@ -1,13 +1,14 @@
-"""A connection to Redis that was cut, on the event loop of production."""
+"""Connections to Redis that are cut or silent."""
 
 import asyncio
+import socket
 
 import pytest
 import uvloop
 
 from app.exceptions import Unavailable
 from app.storage.redis import RRedis
-from tests.fixtures.limits import DATABASE, redis_settings
+from tests.fixtures.limits import DATABASE, MakeRedis, redis_settings
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.servers import Servers
 
@@ -39,6 +40,28 @@ async def _lose_it(servers: Servers, fault: str) -> list[object]:
 async def test_a_lost_connection_is_an_outage(
     servers: Servers, fault: str
 ) -> None:
-    """The command that finds it is told so; the next one has a new one."""
+    """The command that finds it is told so; the next one has a new one.
+
+    That is so on the event loop of production.
+    """
     found = await asyncio.to_thread(uvloop.run, _lose_it(servers, fault))
     assert [Unavailable, b"here"] == found
+
+
+async def test_who_is_cancelled_as_the_time_ends_is_cancelled(
+    make_redis: MakeRedis,
+) -> None:
+    """A task that is told to end takes that for no outage of Redis."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        redis = make_redis(redis_url=f"redis://127.0.0.1:{port}")
+        others = asyncio.all_tasks()
+        caller = asyncio.create_task(redis.run_script(SCRIPT, [], [], 0.1))
+        await asyncio.sleep(0)
+        (call,) = asyncio.all_tasks() - others - {caller}
+        async with asyncio.timeout(5):
+            while not call.cancelling():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
