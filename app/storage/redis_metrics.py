@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from app.utils.metrics import (
     Children,
@@ -19,6 +20,8 @@ _durations = Children(redis_operation_duration_seconds)
 
 class ObservedCommand:
     """A block in which Redis is sent a command, which is counted and timed.
+
+    That Redis has yet to be told a script is no error: it is told.
 
     Args:
         name: The command's; it comes from our code.
@@ -41,7 +44,9 @@ class ObservedCommand:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(
+            error, NoScriptError
+        ):
             redis_errors_total.labels(
                 *self._labels, type(error).__name__
             ).inc()

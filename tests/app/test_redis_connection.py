@@ -1,10 +1,12 @@
-"""Connections to Redis that are cut or silent."""
+"""Connections to Redis that are cut, silent, or new to a script."""
 
 import asyncio
 import socket
+from uuid import uuid4
 
 import pytest
 import uvloop
+from prometheus_client import REGISTRY
 
 from app.exceptions import Unavailable
 from app.storage.redis import RRedis
@@ -65,3 +67,19 @@ async def test_who_is_cancelled_as_the_time_ends_is_cancelled(
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
             await caller
+
+
+async def test_a_script_that_is_new_to_redis_is_no_error(
+    make_redis: MakeRedis,
+) -> None:
+    """As all are after its restart: they are then sent whole."""
+    before = _errors("evalsha", "NoScriptError")
+    word = str(uuid4())
+    script = f"return '{word}'"
+    assert await make_redis().run_script(script, [], [], 5) == word.encode()
+    assert _errors("evalsha", "NoScriptError") == before
+
+
+def _errors(operation: str, kind: str) -> float:
+    labels = {"operation": operation, "error_type": kind}
+    return REGISTRY.get_sample_value("redis_errors_total", labels) or 0
