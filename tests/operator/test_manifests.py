@@ -1,5 +1,6 @@
 """The files with which the operator is run without Helm."""
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -44,6 +45,20 @@ def test_files_are_what_the_operator_prints(part: str, count: int) -> None:
     kept = (ROOT / "operator" / "deploy" / f"{part}.yaml").read_text("utf-8")
     assert ran.stdout == kept
     assert count == len(list(yaml.safe_load_all(kept)))
+
+
+def test_who_reads_no_further_is_told_nothing() -> None:
+    """As `head` does: that is no traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run(
+        (sys.executable, "-m", "gatehouse_operator", "manifests", "crds"),
+        check=False,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (1, b"")
 
 
 def test_the_catalogue_is_that_of_this_version() -> None:

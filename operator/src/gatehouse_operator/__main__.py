@@ -94,7 +94,18 @@ def main() -> None:
     secrets.add_argument("file", type=Path, help="what the chart asks for")
     secrets.set_defaults(do=_make_secrets)
     given = parser.parse_args()
-    given.do(given)
+    try:
+        given.do(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _read_no_more()
+
+
+def _read_no_more() -> None:
+    """End without a word: the reader of what is printed has enough."""
+    # What is still buffered is written at the exit, to nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
 
 
 def _print_manifests(given: Given) -> None:
