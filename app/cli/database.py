@@ -12,13 +12,13 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.exceptions import AppError
+from app.exceptions import AppError, Unavailable
 from app.settings import load_database_settings
 from app.storage.db import Database
 from app.storage.engine import create_migration_engine
 from app.storage.errors import facts
 from app.storage.migrate import current, try_out, upgrade, wait_for_server
-from app.storage.schema import VERSIONS, Schema
+from app.storage.schema import VERSIONS, Schema, names
 from app.storage.seed import seed as store_seed
 
 cli = typer.Typer()
@@ -38,12 +38,20 @@ def _explained(verb: Callable[P, None]) -> Callable[P, None]:
         try:
             with facts():
                 verb(*args, **kwargs)
+        except Unavailable as error:
+            sys.exit(f"{_setting()}: {error.detail}: {error.__cause__}")
         except AppError as error:
             sys.exit(f"{error.detail}: {error.__cause__}")
         except (CommandError, DBAPIError) as error:
             sys.exit(f"{error}")
 
     return run
+
+
+def _setting() -> str:
+    """Name what says where the database is."""
+    url = load_database_settings().database_url
+    return "DB_HOST" if url is None else "DATABASE_URL"
 
 
 @cli.command()
@@ -67,8 +75,13 @@ def wait_for_schema() -> None:
 def rollback() -> None:
     """Undo the newest migration."""
     engine = _engine()
+    before = asyncio.run(current(engine))
+    if before == names(()):
+        typer.echo(f"The schema is at {before}: there is nothing to undo")
+        return
     command.downgrade(Schema().config(engine), "-1")
-    typer.echo(f"The schema is at {asyncio.run(current(engine))}")
+    after = asyncio.run(current(engine))
+    typer.echo(f"The schema is at {after} and was at {before}")
 
 
 @cli.command()
@@ -128,7 +141,10 @@ def test_migrations() -> None:
 def seed() -> None:
     """Store 50 authors and 200 books, unless there are authors already."""
     authors, books = asyncio.run(_seed())
-    typer.echo(f"Stored {authors} authors and {books} books")
+    if authors:
+        typer.echo(f"Stored {authors} authors and {books} books")
+    else:
+        typer.echo("There are authors already: nothing was stored")
 
 
 def _engine() -> AsyncEngine:
@@ -155,6 +171,10 @@ async def _wait_for_schema() -> None:
 
 
 async def _seed() -> tuple[int, int]:
+    async with _engine().connect() as connection:
+        missing = await connection.run_sync(Schema().find_missing)
+    if missing is not None:
+        raise CommandError(missing)
     database = Database(load_database_settings())
     try:
         async with database.unit_of_work() as session:

@@ -181,8 +181,8 @@ def test_verbs_tell_where_the_schema_is(verb: Verb) -> None:
         ("migrate --wait", f"{at_head} already"),
         ("wait-for-schema", f"{at_head}, which is this version's"),
         ("seed", "0: Stored 50 authors and 200 books"),
-        ("seed", "0: Stored 0 authors and 0 books"),
-        ("rollback", f"0: The schema is at {PREVIOUS}"),
+        ("seed", "0: There are authors already: nothing was stored"),
+        ("rollback", f"0: The schema is at {PREVIOUS} and was at {HEAD}"),
         ("migration-stamp heads", at_head),
         ("migration-current", at_head),
     ] == [
@@ -199,6 +199,15 @@ def test_verbs_tell_where_the_schema_is(verb: Verb) -> None:
             "migration-current",
         )
     ]
+
+
+def test_verbs_on_an_empty_database_say_what_is_missing(verb: Verb) -> None:
+    """There is nothing to undo, and nowhere to store anything."""
+    nothing = "The schema is at nothing"
+    assert verb("rollback") == f"0: {nothing}: there is nothing to undo"
+    assert verb("seed") == (
+        f"1: {nothing}, this version needs {HEAD}: run python -m app migrate"
+    )
 
 
 def test_history_is_shown_without_a_database(verb: Verb) -> None:
@@ -222,7 +231,7 @@ def test_verb_that_fails_says_why_in_a_line(
     )
     away = verb("migrate")
     assert "Can't locate revision identified by 'nowhere'" in unknown
-    assert "The database cannot be reached" in away
+    assert "DATABASE_URL: The database cannot be reached: " in away
     assert [unknown[0], away[0]] == ["1", "1"]
     assert [unknown.count("\n"), away.count("\n")] == [0, 0]
 
