@@ -29,7 +29,6 @@ from app.schemas.permissions import (
     PermissionMapError,
     diff,
     from_lines,
-    load_file,
     parse_document,
     parse_role,
     read_file,
@@ -45,7 +44,8 @@ CAPTION = (
 )
 
 permissions = typer.Typer(
-    help="Show, check and convert the role map.", no_args_is_help=True
+    help="Show, check, compare and convert role maps: JSON, or ConfigMaps.",
+    no_args_is_help=True,
 )
 cli = typer.Typer()
 cli.add_typer(permissions, name="permissions")
@@ -57,10 +57,17 @@ def _explained(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except (PermissionMapError, OSError) as error:
-            typer.echo(error, err=True)
+            typer.echo(_reason(error), err=True)
             raise typer.Exit(1) from None
 
     return run
+
+
+def _reason(error: PermissionMapError | OSError) -> str:
+    """Say of a file what the file system says, without its numbers."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 @permissions.command()
@@ -68,14 +75,16 @@ def _explained(command: Callable[P, None]) -> Callable[P, None]:
 def show(
     file: Annotated[
         Path,
-        typer.Option(envvar="ACTIONS_FILE_PATH", help="A map, as JSON."),
+        typer.Option(
+            envvar="ACTIONS_FILE_PATH", help="A map, of either kind."
+        ),
     ] = DEFAULT_FILE,
 ) -> None:
     """Show who may do what, and which function does it."""
     title = f"Who may do what ({escape(str(file))})"
     table = new_table(title, "Permission", "Who may", "Handler")
     table.caption = CAPTION
-    permission_map, known = load_file(file), catalogue()
+    permission_map, known = _read_map(file), catalogue()
     for rows in (_http(permission_map, known), _ws(permission_map, known)):
         for permission, check in rows:
             handler = short_name(known.handlers.get(permission, ""))
@@ -116,11 +125,13 @@ def _say(check: Check | None) -> str:
 def check(
     file: Annotated[
         Path,
-        typer.Argument(envvar="ACTIONS_FILE_PATH", help="A map, as JSON."),
+        typer.Argument(
+            envvar="ACTIONS_FILE_PATH", help="A map, of either kind."
+        ),
     ] = DEFAULT_FILE,
 ) -> None:
     """Check a map as strictly as the start checks the image's own."""
-    permission_map = load_file(file)
+    permission_map = _read_map(file)
     faults = find_faults(permission_map, catalogue())
     if faults:
         raise PermissionMapError(faults).within(str(file))
@@ -141,7 +152,7 @@ def lint(
         try:
             found = list(_lint(read_file(file), str(file)))
         except (PermissionMapError, OSError) as error:
-            found = str(error).split("\n")
+            found = _reason(error).split("\n")
         findings += found
         if not found:
             typer.echo(f"{file}: good")
@@ -193,7 +204,7 @@ def compare(
     try:
         change = diff(_read_map(old), _read_map(new))
     except (PermissionMapError, OSError) as error:
-        typer.echo(error, err=True)
+        typer.echo(_reason(error), err=True)
         raise typer.Exit(2) from None
     signs = (("-", change.removed), ("+", change.added))
     for role in sorted({*change.removed, *change.added}):

@@ -66,6 +66,29 @@ def test_what_is_no_map_is_one_line(
     assert result.exit_code == 1
 
 
+def test_a_configmap_is_checked_and_shown_as_well(
+    run: Run, tmp_path: Path
+) -> None:
+    """It is a map like any other."""
+    path = tmp_path / "role-map.yaml"
+    path.write_text(run("convert", ACTIONS).output)
+    expected = f"{path}: good, 31 permissions for admin, editor, reader\n"
+    assert expected == run("check", path).output
+    assert run("show", "--file", path).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "command", ["check", "show --file", "lint", "convert", "diff x.json"]
+)
+def test_a_file_that_is_missing_is_named(
+    run: Run, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The numbers of the file system's errors help nobody."""
+    monkeypatch.chdir(tmp_path)
+    result = run(*command.split(), "x.json")
+    assert result.stderr == "x.json: No such file or directory\n"
+
+
 def test_show_tells_who_may(run: Run) -> None:
     """Each permission stands in one row with those who have it."""
     rows = [
