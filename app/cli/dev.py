@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from app.dev.config import DevConfig
 from app.dev.session import Choices, Session
-from app.dev.signals import until_signalled
+from app.dev.signals import SIGNALLED, until_signalled
 
 cli = typer.Typer()
 
@@ -41,7 +42,8 @@ def dev(*, services_only: ServicesOnly = False, reload: Reload = True) -> None:
         status = asyncio.run(until_signalled(session.run(), _say_stopping))
     except OSError as error:
         sys.exit(f"{error}")
-    raise typer.Exit(status)
+    # Ctrl-C is how this is meant to end, so `make` has nothing to say of it.
+    raise typer.Exit(0 if status == SIGNALLED + signal.SIGINT else status)
 
 
 def _say_stopping() -> None:

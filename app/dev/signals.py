@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Coroutine
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SIGNALLED = 128
+SIGNALLED = 128
 """Added to a signal's number in an exit status, as shells do."""
 
 
@@ -34,4 +34,4 @@ async def until_signalled(
     try:
         return await task
     except asyncio.CancelledError:
-        return _SIGNALLED + received[0]
+        return SIGNALLED + received[0]
