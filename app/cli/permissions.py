@@ -228,7 +228,7 @@ def _read_map(file: Path) -> PermissionMap:
 
 
 def _is_json_map(document: object) -> bool:
-    return isinstance(document, dict) and "roles" in document
+    return isinstance(document, dict) and not {"kind", "data"} & {*document}
 
 
 @permissions.command()

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from prometheus_client import REGISTRY
+from websockets.asyncio.client import ClientConnection
 
 from app.api.ws.constants import PkgID
 from app.models.outbox import OutboxEvent
@@ -61,14 +63,31 @@ async def test_too_many_events_are_dropped_and_told_of(
             while dropped() - before < MOST + 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             await client.post("/authors", json={"name": "after"})
-        first, then = await next_pushes(socket, 2, {*NOTICE, KINDS[0]})
+        told, then = await until_pushed(socket)
         reply = await ask(
             socket, PkgID.SUBSCRIBE, {"pkg_ids": KINDS, "after": old}
         )
-    assert {"resync": KINDS} == first["data"]
+    assert told
     assert "after" == then["data"]["values"]["name"]
     assert old["epoch"] != then["meta"]["epoch"]
     assert {"recovered": False} == reply["data"]
+
+
+async def until_pushed(
+    socket: ClientConnection,
+) -> tuple[int, dict[str, Any]]:
+    """Return the next push, and how often the socket was told to read anew.
+
+    A Redis that was restarted is one reason to tell it so, lost events are
+    another.
+    """
+    told = 0
+    while True:
+        (push,) = await next_pushes(socket, 1, {*NOTICE, KINDS[0]})
+        if push["pkg_id"] not in NOTICE:
+            return told, push
+        assert {"resync": KINDS} == push["data"]
+        told += 1
 
 
 async def test_as_many_as_may_wait_are_pushed(

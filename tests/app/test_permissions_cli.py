@@ -149,6 +149,7 @@ def test_convert_reads_what_kubectl_prints(run: Run) -> None:
     ("text", "expected"),
     [
         ("", "no ConfigMap, for it has no data"),
+        ('{"ws": {}}', "roles: is missing"),
         ("data: [1]", "no ConfigMap, for it has no data"),
         ("data: {a: [ws ME]}", "data > 'a': is no text"),
         ("data:\n  a: ws ME\n  a: ws ME", "<stdin>:3:3: key 'a' is given"),
