@@ -47,6 +47,12 @@ class Recorder:
         self._action = action
         self._key = key
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is anything to complete; a read mostly has nothing."""
+        writes = self._action is not None and self._action.writes
+        return writes or self._session.in_transaction()
+
     async def recall(self) -> Answer | None:
         """Return the answer that this was given before, None if it is new.
 

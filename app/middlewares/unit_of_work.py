@@ -67,7 +67,7 @@ class UnitOfWorkMiddleware:
         action: Action | None = state.get("action")
         async with container.database.unit_of_work() as session:
             recorder = Recorder(session, action, key)
-            first = await recorder.recall()
+            first = None if key is None else await recorder.recall()
             if first is None:
                 state["session"] = session
                 held = _HeldAnswer(
@@ -106,7 +106,8 @@ class _HeldAnswer:
         self._body += message.get("body", b"")
         if self._whole and message.get("more_body", False):
             return
-        await self._complete(self._start)
+        if self._recorder.is_due:
+            await self._complete(self._start)
         await self._send(self._start)
         self._start = None
         await self._send({**message, "body": self._body})

@@ -36,6 +36,10 @@ class CorkedTransport:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plain, name)
 
+    def is_closing(self) -> bool:
+        """Say whether it is too late to write; each answer asks."""
+        return self.plain.is_closing()
+
     def write(self, data: bytes) -> None:
         """Write, at the end of this turn of the event loop."""
         if not self._parts:
