@@ -5,6 +5,7 @@ from functools import cache
 import httpx
 import structlog
 from httpx._transports import default as transports
+from hypothesis import settings
 
 from tests.fixtures.ledger import note_line
 
@@ -22,6 +23,10 @@ pytest_plugins = [
     "tests.fixtures.metered",
     "tests.fixtures.sentinels",
 ]
+
+# How long an example takes says more of a shared machine than of the code.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 # A service in a thread of the test run says only what is wrong.
 structlog.configure(

@@ -138,7 +138,6 @@ async def lasting() -> AsyncIterator[tuple[AuthBackend, str]]:
 
 
 @given(st.text() | st.text("eyJ.-_a0=", max_size=40) | st.binary().map(encode))
-@examples(deadline=None)
 def test_anything_else_is_refused(
     lasting: tuple[AuthBackend, str], text: str
 ) -> None:
@@ -148,7 +147,7 @@ def test_anything_else_is_refused(
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 3))
-@examples(deadline=None, max_examples=300)
+@examples(max_examples=300)
 def test_a_changed_token_is_refused(
     lasting: tuple[AuthBackend, str], chance: random.Random, changes: int
 ) -> None:
@@ -185,7 +184,6 @@ def test_a_changed_token_is_refused(
         ),
     )
 )
-@examples(deadline=None)
 def test_any_header_without_our_signature_is_refused(
     lasting: tuple[AuthBackend, str], header: dict[str, Any]
 ) -> None:

@@ -8,7 +8,6 @@ from math import inf
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
@@ -207,7 +206,6 @@ def test_private_parts_are_not_taken() -> None:
         max_size=4,
     )
 )
-@examples(deadline=None)
 def test_garbage_is_skipped(garbage: list[dict[str, object]]) -> None:
     """Whatever else is published, the usable key is taken."""
     good = rsa_key().as_dict(private=False)

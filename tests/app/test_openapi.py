@@ -62,7 +62,6 @@ def _try(
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
         max_examples=15,
-        deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

@@ -393,7 +393,6 @@ STEP = st.tuples(
 )
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 def test_no_window_admits_more(

@@ -179,7 +179,6 @@ def test_every_message_is_answered_once(
         settings=settings(
             max_examples=30,
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
