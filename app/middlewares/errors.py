@@ -76,9 +76,10 @@ def _as_fact(error: Exception, scope: Scope) -> AppError:
 def _placed(error: Mapping[str, Any]) -> Mapping[str, Any]:
     """Say that the body is no JSON as the socket says it of a message.
 
-    The framework puts the position where a list's index would be.
+    The framework puts the position where a list's index would be. A field
+    that is JSON in itself stays where it is.
     """
-    if error["type"] != "json_invalid" or "ctx" not in error:
+    if error["msg"] != _NO_JSON:
         return error
     where, at = error["loc"]
     reason = error["ctx"]["error"]
@@ -97,6 +98,8 @@ def _count(error: Exception, scope: Scope) -> None:
     app_errors_total.labels(type(error).__name__, handler).inc()
 
 
+_NO_JSON: Final = "JSON decode error"
+"""What the framework says of a whole body."""
 _UNREADABLE: Final = HTTPStatus.BAD_REQUEST.value
 """The framework's answer to a body that it cannot make anything of."""
 _REASONS: Final[dict[type, str]] = {

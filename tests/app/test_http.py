@@ -6,7 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Json, ValidationError
 
+from app.middlewares.errors import _as_fact
 from tests.fixtures.service import AsUser, MakeService, Service
 
 PROBLEM = "application/problem+json"
@@ -190,6 +193,26 @@ async def test_an_unreadable_body_is_told_as_a_field(
     (error,) = is_problem(answer, status)["errors"]
     assert (["body"], kind) == (error["loc"], error["type"])
     assert error["msg"]
+
+
+class Texts(BaseModel):
+    """What a package may ask for: text that is JSON in itself."""
+
+    texts: list[Json[Any]]
+
+
+def test_a_field_that_is_no_json_is_told_where_it_is() -> None:
+    """It is no body that cannot be read, and no error of ours."""
+    with pytest.raises(ValidationError) as invalid:
+        Texts.model_validate({"texts": ["{"]})
+    errors = [
+        {**error, "loc": ("body", *error["loc"])}
+        for error in invalid.value.errors()
+    ]
+    fact: Any = _as_fact(RequestValidationError(errors), {})
+    assert [(["body", "texts", 0], "json_invalid")] == [
+        (error["loc"], error["type"]) for error in fact.errors
+    ]
 
 
 async def test_a_chunked_body_is_counted(
