@@ -8,8 +8,10 @@ answer that a repetition would not get again, whenever a process dies.
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+from msgspec.structs import asdict
 from sqlalchemy import bindparam, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,7 +25,7 @@ T = TypeVar("T")
 
 _INSERT: Final = Statement(
     insert(UserAction)
-    .values({name: bindparam(name) for name in AuditRow._fields})
+    .values({name: bindparam(name) for name in AuditRow.__struct_fields__})
     .inline()
 )
 
@@ -85,7 +87,8 @@ class Recorder:
 
     async def _commit_with_row(self, action: Action, status: int) -> None:
         row = action.row(status)
-        await _INSERT.execute(self._session, row._asdict())
+        at = datetime.fromtimestamp(row.at, UTC)
+        await _INSERT.execute(self._session, {**asdict(row), "at": at})
         await self._session.commit()
         action.settled = True
         STORED[row.outcome,].inc()

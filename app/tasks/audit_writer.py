@@ -14,11 +14,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NoReturn
 
 import asyncpg
 import structlog
+from msgspec.structs import astuple
 
 from app.constants import (
     AUDIT_CLOSE_TIMEOUT_SECONDS,
@@ -43,7 +45,9 @@ _UNSTORABLE = (
 )
 """What the server or the driver says of a row; all else is an outage."""
 _STEP: Final = 50
-"""Rows that are encoded before everybody else has his turn: 200 us."""
+"""Rows that are encoded before everybody else has his turn: 100 us."""
+_MICROSECONDS: Final = 1_000_000
+_POSTGRES_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 
 logger = structlog.get_logger(__name__)
 
@@ -137,7 +141,7 @@ class AuditWriter:
             await connection.copy_records_to_table(
                 UserAction.__tablename__,
                 records=_in_steps(rows),
-                columns=AuditRow._fields,
+                columns=AuditRow.__struct_fields__,
             )
         except _UNSTORABLE:
             raise
@@ -148,13 +152,44 @@ class AuditWriter:
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._connect()
+            connection = await self._connect()
+            try:
+                await _take_seconds(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+            self._connection = connection
         return self._connection
 
 
-async def _in_steps(rows: Sequence[AuditRow]) -> AsyncIterator[AuditRow]:
+async def _take_seconds(connection: Any) -> None:
+    """Let moments be sent as what they are in a row."""
+    await connection.set_type_codec(
+        "timestamptz",
+        schema="pg_catalog",
+        encoder=_since_postgres_epoch,
+        decoder=_nothing_is_read,
+        format="tuple",
+    )
+
+
+def _since_postgres_epoch(at: float) -> tuple[int]:
+    """Return what the driver sends for a moment: microseconds since 2000.
+
+    It takes a `datetime` apart in 0.8 us, more than all other columns cost.
+    """
+    return (round((at - _POSTGRES_EPOCH) * _MICROSECONDS),)
+
+
+def _nothing_is_read(moment: tuple[int]) -> NoReturn:
+    raise NotImplementedError
+
+
+async def _in_steps(
+    rows: Sequence[AuditRow],
+) -> AsyncIterator[tuple[Any, ...]]:
     """Give every row, and stall nobody's answer while they are encoded."""
     for number, row in enumerate(rows, 1):
-        yield row
+        yield astuple(row)
         if not number % _STEP:
             await asyncio.sleep(0)

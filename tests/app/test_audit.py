@@ -101,14 +101,25 @@ async def test_body_that_is_too_long_has_a_row(
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("GET", "/me", None), ("POST", "/authors", {"name": "Ada"})],
+)
 async def test_row_says_when_from_where_and_how_long(
-    client: httpx.AsyncClient, service: Service, as_user: AsUser
+    client: httpx.AsyncClient,
+    service: Service,
+    as_user: AsUser,
+    method: str,
+    path: str,
+    body: Any,
 ) -> None:
-    """A row has all that the contract names."""
+    """A row has all that the contract names, a write's own one as well."""
+    headers = as_user("editor")
+    me = (await client.get("/me", headers=headers)).json()
     before = datetime.now(UTC)
     req_id = new_id()
-    headers = {**as_user("reader"), "X-Request-ID": req_id}
-    me = (await client.get("/me", headers=headers)).json()
+    headers["X-Request-ID"] = req_id
+    await client.request(method, path, json=body, headers=headers)
     (row,) = await rows_of(service, req_id)
     assert before <= row["at"] <= datetime.now(UTC)
     assert 0 < row["duration_ms"] < 10_000

@@ -11,10 +11,13 @@ import asyncpg
 import httpx
 import pytest
 import uvloop
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 from sqlalchemy import make_url
+from sqlmodel import select
 
 from app.constants import AUDIT_ENOUGH_ROWS
+from app.models.user_action import UserAction
 from app.settings import DatabaseSettings, Settings
 from app.storage.audit import AuditQueue, AuditRow, storable
 from app.storage.db import Database
@@ -28,7 +31,7 @@ from tests.fixtures.servers import Servers
 from tests.fixtures.service import AsUser, MakeService, Service
 
 ROW = AuditRow(
-    at=datetime(2020, 1, 1, tzinfo=UTC),
+    at=datetime(2020, 1, 1, tzinfo=UTC).timestamp(),
     user_id="1",
     username="ada",
     address=None,
@@ -160,7 +163,7 @@ async def test_batch_under_way_is_finished(
     """A writer that is stopped stores what it has begun, and no row twice."""
     queue = AuditQueue(1000, 100)
     for number in range(250):
-        queue.put(ROW._replace(status=number))
+        queue.put(replace(ROW, status=number))
     writer = make_writer(queue)
     task = asyncio.create_task(writer.run())
     await until(writer._alone.locked)
@@ -248,9 +251,9 @@ async def test_row_that_cannot_be_stored_is_lost_alone(
     queue = AuditQueue(1000, 100)
     rows: list[AuditRow] = []
     for number in range(200):
-        rows.append(ROW._replace(status=number))
+        rows.append(replace(ROW, status=number))
         if number % 25 == 0:
-            rows.append(ROW._replace(**bad[number // 25]))  # type: ignore[arg-type]  # what is tested
+            rows.append(replace(ROW, **bad[number // 25]))  # type: ignore[arg-type]  # what is tested
     for row in rows:
         queue.put(row)
     before = dropped()
@@ -265,6 +268,23 @@ def test_what_a_client_chose_is_made_storable() -> None:
         storable(text)
         for text in ("Ada Lovelace", "Zoë", "a\0", "\ud800", "x" * 256)
     ]
+
+
+async def test_moments_are_stored_to_the_microsecond(
+    make_writer: MakeWriter, database: Database
+) -> None:
+    """Also those before PostgreSQL's own epoch."""
+    moments = [
+        datetime(1999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+        datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+    ]
+    queue = AuditQueue(10, 10)
+    for moment in moments:
+        queue.put(replace(ROW, at=moment.timestamp()))
+    await make_writer(queue).close()
+    async with database.unit_of_work() as session:
+        rows = await session.scalars(select(UserAction.at).order_by("id"))
+        assert moments == rows.all()
 
 
 async def age(database: Database, statement: str) -> None:
