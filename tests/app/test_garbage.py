@@ -4,10 +4,19 @@ import asyncio
 import gc
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+)
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import asynccontextmanager
 from http import HTTPStatus
+from multiprocessing import get_context
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -30,19 +39,43 @@ class Knot:
         self.itself = self
 
 
-@pytest.fixture
-async def collect() -> AsyncIterator[Callable[..., None]]:
-    """Start the task with what is many, and what is seldom."""
-    tasks = []
+@asynccontextmanager
+async def collecting(
+    many: int, all_after: int = SELDOM
+) -> AsyncIterator[asyncio.Task[NoReturn]]:
+    """Run the task with what is many, and what is seldom."""
+    task = asyncio.create_task(collect_garbage(0.01, many, all_after))
+    await asyncio.sleep(0)
+    yield task
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
-    def start(many: int, all_after: int = SELDOM) -> None:
-        work = collect_garbage(0.01, many, all_after)
-        tasks.append(asyncio.create_task(work))
 
-    yield start
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+Scenario = Callable[[], Coroutine[Any, Any, None]]
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def alone(scenario: Scenario) -> Callable[[Executor], None]:
+    """Let a test run in a process in which nobody else makes objects."""
+    SCENARIOS[scenario.__name__] = scenario
+
+    def test(process: Executor) -> None:
+        process.submit(run, scenario.__name__).result(SECONDS * 2)
+
+    test.__doc__ = scenario.__doc__
+    return test
+
+
+def run(scenario: str) -> None:
+    """Run one, in that process."""
+    asyncio.run(SCENARIOS[scenario]())
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Executor]:
+    """A process with nothing in it but this module."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as executor:
+        yield executor
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -57,87 +90,77 @@ def are_left_out() -> bool:
     return not any(type(thing) is Knot for thing in gc.get_objects())
 
 
-async def test_what_is_garbage_soon_is_found_soon(
-    collect: Callable[..., None],
-) -> None:
+@alone
+async def test_what_is_garbage_soon_is_found_soon() -> None:
     """It is found among what is new."""
-    collect(many=SELDOM)
-    await asyncio.sleep(0)
-    knot = weakref.ref(Knot())
-    assert knot() is not None
-    await until(lambda: knot() is None)
+    async with collecting(many=SELDOM):
+        knot = weakref.ref(Knot())
+        assert knot() is not None
+        await until(lambda: knot() is None)
 
 
-async def test_what_is_garbage_later_is_found_when_there_is_much(
-    collect: Callable[..., None],
-) -> None:
+@alone
+async def test_what_is_garbage_later_is_found_when_there_is_much() -> None:
     """What has been seen in use once is looked through once more."""
-    collect(many=1000)
-    await asyncio.sleep(0)
-    knots = [Knot() for _ in range(500)]
-    await until(lambda: any(type(x) is Knot for x in gc.get_objects(1)))
-    first = weakref.ref(knots[0])
-    knots.clear()
-    assert first() is not None
-    knots += [Knot() for _ in range(1500)]
-    await until(lambda: first() is None)
+    async with collecting(many=1000):
+        knots = [Knot() for _ in range(500)]
+        await until(lambda: any(type(x) is Knot for x in gc.get_objects(1)))
+        first = weakref.ref(knots[0])
+        knots.clear()
+        assert first() is not None
+        knots += [Knot() for _ in range(1500)]
+        await until(lambda: first() is None)
 
 
-async def test_what_is_much_and_lasts_is_looked_through_no_more(
-    collect: Callable[..., None],
-) -> None:
+@alone
+async def test_what_is_much_and_lasts_is_looked_through_no_more() -> None:
     """A look takes as long as one through what is newer."""
-    collect(many=1000)
-    await asyncio.sleep(0)
-    knots = [Knot() for _ in range(3000)]
-    assert knots
-    assert not are_left_out()
-    await until(are_left_out)
-
-
-async def test_what_has_been_seen_costs_nothing_while_there_is_no_more(
-    collect: Callable[..., None],
-) -> None:
-    """What nobody uses is not even counted at each look."""
-    collect(many=SELDOM)
-    await asyncio.sleep(0)
-    knots = [Knot() for _ in range(300_000)]
-    await asyncio.sleep(0.2)
-    assert knots
-    before = time.thread_time()
-    await asyncio.sleep(0.5)
-    assert time.thread_time() - before < 0.05  # 50 looks
-
-
-async def test_what_was_left_out_is_looked_through_in_the_end(
-    collect: Callable[..., None],
-) -> None:
-    """What was garbage only then does not stay for ever."""
-    collect(many=100, all_after=3)
-    await asyncio.sleep(0)
-    knots = [Knot() for _ in range(1000)]
-    await until(are_left_out)
-    first = weakref.ref(knots[0])
-    knots.clear()
-    assert first() is not None
-    while first() is not None:
-        knots += [Knot() for _ in range(1000)]
+    async with collecting(many=1000):
+        knots = [Knot() for _ in range(3000)]
+        assert knots
+        assert not are_left_out()
         await until(are_left_out)
 
 
-async def test_python_looks_by_itself_again_afterwards(
-    collect: Callable[..., None],
-) -> None:
+@alone
+async def test_what_has_been_seen_costs_nothing_while_there_is_no_more() -> (
+    None
+):
+    """What nobody uses is not even counted at each look."""
+    async with collecting(many=SELDOM):
+        knots = [Knot() for _ in range(300_000)]
+        await asyncio.sleep(0.2)
+        assert knots
+        before = time.thread_time()
+        await asyncio.sleep(0.5)
+        assert time.thread_time() - before < 0.05  # 50 looks
+
+
+@alone
+async def test_what_was_left_out_is_looked_through_in_the_end() -> None:
+    """What was garbage only then does not stay for ever."""
+    async with collecting(many=100, all_after=3):
+        knots = [Knot() for _ in range(1000)]
+        await until(are_left_out)
+        first = weakref.ref(knots[0])
+        knots.clear()
+        assert first() is not None
+        while first() is not None:
+            knots += [Knot() for _ in range(1000)]
+            await until(are_left_out)
+
+
+@alone
+async def test_python_looks_by_itself_again_afterwards() -> None:
     """Whoever runs a service in his process finds it as it was."""
-    collect(many=SELDOM)
-    await asyncio.sleep(0.05)
-    assert not gc.isenabled()
-    assert gc.get_freeze_count()
-    (task,) = (t for t in asyncio.all_tasks() if "collect_g" in repr(t))
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert gc.isenabled()
-    assert not gc.get_freeze_count()
+    async with collecting(many=SELDOM) as task:
+        await asyncio.sleep(0.05)
+        assert not gc.isenabled()
+        assert gc.get_freeze_count()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert gc.isenabled()
+        assert not gc.get_freeze_count()
 
 
 @pytest.fixture
