@@ -14,26 +14,59 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    any_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
-from sqlmodel import col
 
 from app.constants import PUSH_BATCH_SIZE, PUSH_LOCK
 from app.models.outbox import OutboxEvent
 from app.schemas.push import PushBody
+from app.storage.writing import Statement
 
 _ANNOUNCED: Final = "outbox.announced"
 
-_ANY: Final = select(OutboxEvent.id).limit(1)  # type: ignore[call-overload]  # SQLModel's types
-_ALONE: Final = select(func.pg_advisory_xact_lock(PUSH_LOCK))
-_OLDEST: Final = (
-    select(OutboxEvent).order_by(col(OutboxEvent.id)).limit(PUSH_BATCH_SIZE)
+_TABLE: Final[Any] = OutboxEvent.__table__  # type: ignore[attr-defined]  # SQLModel's types
+_ID: Final = _TABLE.columns.id
+_INSERT: Final = Statement(
+    insert(_TABLE)
+    .values(key=bindparam("key"), body=bindparam("body"))
+    .inline()
+)
+_ALONE_IF_ANY: Final = Statement(
+    select(func.pg_advisory_xact_lock(PUSH_LOCK)).where(exists(select(_ID)))
+)
+_OLDEST: Final = Statement(
+    select(_ID, _TABLE.columns.key, _TABLE.columns.body)
+    .order_by(_ID)
+    .limit(PUSH_BATCH_SIZE)
+)
+_IDS: Final[Any] = bindparam("ids", type_=ARRAY(BigInteger))
+_DELETE: Final = Statement(
+    delete(_TABLE).where(_TABLE.columns.id == any_(_IDS))
 )
 _GAP: Final = b""
-_IS_EVENT: Final = col(OutboxEvent.body) != _GAP
+_IS_EVENT: Final = _TABLE.columns.body != _GAP
+
+
+class Event(NamedTuple):
+    """Something to push; its fields are those of `OutboxEvent`."""
+
+    id: int
+    key: UUID
+    body: bytes
 
 
 class Backlog(NamedTuple):
@@ -79,26 +112,20 @@ async def announce(
     body = msgspec.json.encode(
         PushBody(pkg_id, msgspec.Raw(msgspec.json.encode(data)), users)
     )
-    await session.execute(insert(OutboxEvent).values(body=body))
+    await _INSERT.execute(session, {"key": uuid4(), "body": body})
     session.info[_ANNOUNCED] = True
 
 
-async def oldest(session: AsyncSession) -> Sequence[OutboxEvent]:
+async def oldest(session: AsyncSession) -> Sequence[Event]:
     """Return the next events; nobody else is given any until the end."""
-    if await session.scalar(_ANY) is None:
+    if (await _ALONE_IF_ANY.execute(session, {})).first() is None:
         return ()
-    await session.execute(_ALONE)
-    return (await session.scalars(_OLDEST)).all()
+    return [Event._make(row) for row in await _OLDEST.execute(session, {})]
 
 
-async def forget(session: AsyncSession, events: Sequence[OutboxEvent]) -> None:
+async def forget(session: AsyncSession, events: Sequence[Event]) -> None:
     """Remove events that have been published."""
-    ids = [event.id for event in events]
-    await session.execute(
-        delete(OutboxEvent)
-        .where(col(OutboxEvent.id).in_(ids))
-        .execution_options(synchronize_session=False)
-    )
+    await _DELETE.execute(session, {"ids": [event.id for event in events]})
 
 
 async def bound(session: AsyncSession, most: int) -> Backlog:
@@ -111,11 +138,11 @@ async def bound(session: AsyncSession, most: int) -> Backlog:
         session: The unit of work.
         most: How many events may wait.
     """
-    count = select(func.count()).select_from(OutboxEvent).where(_IS_EVENT)
+    count = select(func.count()).select_from(_TABLE).where(_IS_EVENT)
     waiting = await session.scalar(count) or 0
     if waiting <= most:
         return Backlog(waiting, 0)
-    await session.execute(delete(OutboxEvent).where(~_IS_EVENT))
-    dropped: Any = await session.execute(delete(OutboxEvent))
-    await session.execute(insert(OutboxEvent).values(body=_GAP))
+    await session.execute(delete(_TABLE).where(~_IS_EVENT))
+    dropped: Any = await session.execute(delete(_TABLE))
+    await _INSERT.execute(session, {"key": uuid4(), "body": _GAP})
     return Backlog(0, dropped.rowcount)

@@ -23,8 +23,8 @@ from app.constants import (
     PUSH_STREAM_LENGTH,
 )
 from app.exceptions import Unavailable
-from app.models.outbox import OutboxEvent
 from app.schemas.push import Position
+from app.storage.outbox import Event
 from app.storage.redis import RRedis
 
 _SCRIPT: Final = (files(__package__) / "publish.lua").read_text()
@@ -60,7 +60,7 @@ class PushStream:
 
     async def publish(
         self,
-        events: Iterable[OutboxEvent],
+        events: Iterable[Event],
         known: Position | None,
         seconds: float = PUSH_PUBLISH_SECONDS,
     ) -> Position:

@@ -11,10 +11,9 @@ from prometheus_client import REGISTRY
 from websockets.asyncio.client import ClientConnection
 
 from app.api.ws.constants import PkgID
-from app.models.outbox import OutboxEvent
 from app.schemas.push import Position
 from app.storage.db import Database
-from app.storage.outbox import Backlog, bound, oldest
+from app.storage.outbox import Backlog, Event, bound, oldest
 from app.storage.pubsub import PushStream
 from tests.fixtures.limits import MakeRedis
 from tests.fixtures.pushes import next_names, next_pushes, store_authors
@@ -123,7 +122,7 @@ async def test_a_gap_that_is_published_twice_is_one(
     await redis.client.flushdb()
     stream = PushStream(redis, redis)
     events = [
-        OutboxEvent(key=uuid4(), body=body)
+        Event(1, uuid4(), body)
         for body in (b"first", b"", b"second", b"third")
     ]
     last = Position(str(events[1].key), 2)

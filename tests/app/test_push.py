@@ -18,11 +18,10 @@ from websockets.asyncio.client import ClientConnection
 
 from app.api.ws.constants import PkgID, RSPCode
 from app.constants import PUSH_POLL_SECONDS
-from app.models.outbox import OutboxEvent
 from app.schemas.push import Position
 from app.settings import DatabaseSettings
 from app.storage.db import Database
-from app.storage.outbox import forget, oldest
+from app.storage.outbox import Event, forget, oldest
 from app.storage.pubsub import PushStream
 from app.storage.redis import RRedis
 from tests.fixtures.locks import locked_authors, until_waiting
@@ -385,6 +384,6 @@ async def streaming(
     await redis.close()
 
 
-def event(name: str) -> OutboxEvent:
+def event(name: str) -> Event:
     """Make an event that nobody waits for."""
-    return OutboxEvent(key=uuid4(), body=json.dumps({"name": name}).encode())
+    return Event(1, uuid4(), json.dumps({"name": name}).encode())
