@@ -53,6 +53,31 @@ class InvalidInput(AppError):
     code = RSPCode.INVALID_DATA
 
 
+class InvalidField(InvalidInput):
+    """One field has a value of which only a command can say it is wrong.
+
+    A command does not know where a protocol has its fields, so each edge
+    says it (`placed`).
+
+    Args:
+        name: The field's.
+        detail: One sentence for the client.
+        kind: What the fault is called.
+    """
+
+    def __init__(self, name: str, detail: str, kind: str) -> None:
+        super().__init__(
+            detail, errors=[{"loc": [name], "msg": detail, "type": kind}]
+        )
+
+    def placed(self, where: str) -> InvalidInput:
+        """Return the same fault, of a field that is there."""
+        errors: list[FieldError] = [
+            {**error, "loc": [where, *error["loc"]]} for error in self.errors
+        ]
+        return InvalidInput(self.detail, errors=errors)
+
+
 class BadRequest(InvalidInput):
     """The body is not what its content type says."""
 
@@ -210,14 +235,9 @@ class AuditLogNotFound(NotFound):
         super().__init__(f"There is no audit log {action_id}")
 
 
-class UnknownAuthor(InvalidInput):
+class UnknownAuthor(InvalidField):
     """A book names an author who does not exist."""
 
     def __init__(self, author_id: int) -> None:
         detail = f"There is no author {author_id}"
-        super().__init__(
-            detail,
-            errors=[
-                {"loc": ["author_id"], "msg": detail, "type": "unknown_author"}
-            ],
-        )
+        super().__init__("author_id", detail, "unknown_author")

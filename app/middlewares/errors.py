@@ -14,10 +14,12 @@ from app.exceptions import (
     BadRequest,
     DeadlineExceeded,
     FieldError,
+    InvalidField,
     InvalidInput,
     NotFound,
     PayloadTooLarge,
 )
+from app.middlewares.permissions import WRITES
 from app.utils.garbage import let_go
 from app.utils.metrics import UNMATCHED, app_errors_total
 from app.utils.problems import problem_response
@@ -59,6 +61,8 @@ class ErrorsMiddleware:
 def _as_fact(error: Exception, scope: Scope) -> AppError:
     if isinstance(error, DeadlineExceeded):
         _count(error, scope)
+    if isinstance(error, InvalidField):
+        return error.placed("body" if scope["method"] in WRITES else "query")
     if isinstance(error, AppError):
         return error
     if isinstance(error, RequestValidationError):

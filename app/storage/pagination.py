@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from app.constants import MAX_ID
-from app.exceptions import InvalidInput
+from app.exceptions import InvalidField
 from app.models.base import BaseModel
 from app.schemas.page import CursorMetadata, MetadataModel
 from app.storage.reading import Query
@@ -111,7 +111,7 @@ async def get_cursor_results(  # noqa: PLR0913  (as its sibling)
         related: As for `get_paginated_results`.
 
     Raises:
-        InvalidInput: `after` is no cursor.
+        InvalidField: `after` is no cursor.
     """
     key = key_of(model)
     last_id = 0 if after is None else decode_cursor(after)
@@ -157,7 +157,7 @@ def decode_cursor(cursor: str) -> int:
     """Return the id that a cursor stands behind.
 
     Raises:
-        InvalidInput: No list ever gave this cursor.
+        InvalidField: No list ever gave this cursor.
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
@@ -165,11 +165,7 @@ def decode_cursor(cursor: str) -> int:
     except (binascii.Error, ValueError):
         last_id = 0
     if not 0 < last_id <= MAX_ID or encode_cursor(last_id) != cursor:
-        detail = "This is not a cursor of a list"
-        raise InvalidInput(
-            detail,
-            errors=[{"loc": ["after"], "msg": detail, "type": "cursor"}],
-        )
+        raise InvalidField("after", "This is not a cursor of a list", "cursor")
     return last_id
 
 

@@ -9,6 +9,7 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Json, ValidationError
 
+from app.constants import MAX_ID
 from app.middlewares.errors import _as_fact
 from tests.fixtures.service import AsUser, MakeService, Service
 
@@ -122,6 +123,35 @@ async def test_a_bad_query_is_422(
     """The problem names the parameter."""
     answer = await client.get(
         f"/authors/paginated?{query}", headers=as_user("reader")
+    )
+    errors = is_problem(answer, 422)["errors"]
+    assert [location] == [error["loc"] for error in errors]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "location"),
+    [
+        ("GET", "/authors?after=x", None, ["query", "after"]),
+        ("GET", "/books?after=x", None, ["query", "after"]),
+        (
+            "POST",
+            "/books",
+            {"title": "Notes", "author_id": MAX_ID},
+            ["body", "author_id"],
+        ),
+    ],
+)
+async def test_what_a_command_refuses_is_told_where_it_is(
+    client: httpx.AsyncClient,
+    as_user: AsUser,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+    location: list[str],
+) -> None:
+    """A field that is wrong is named the same way, whoever found out."""
+    answer = await client.request(
+        method, path, json=body, headers=as_user("editor")
     )
     errors = is_problem(answer, 422)["errors"]
     assert [location] == [error["loc"] for error in errors]

@@ -10,6 +10,7 @@ from contextlib import (
     asynccontextmanager,
     suppress,
 )
+from typing import Any
 
 import asyncpg
 import pytest
@@ -20,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from app.api.ws.constants import PkgID, RSPCode
 from app.api.ws.envelope import UnreadableMessage, decode
 from app.api.ws.websocket import PackageAuthWebSocketEndpoint
+from app.constants import MAX_ID
 from app.schemas.user import UserModel
 from tests.fixtures.servers import Servers
 from tests.fixtures.service import MakeService, Service
@@ -333,6 +335,31 @@ async def test_a_bad_message_is_answered(
         )
         assert reply["data"]["msg"]
         assert OK == (await ask(socket, PkgID.ME))["status_code"]
+
+
+@pytest.mark.parametrize(
+    ("pkg_id", "data", "location"),
+    [
+        (PkgID.GET_AUTHORS, {"after": "x"}, ["data", "after"]),
+        (PkgID.GET_AUTHORS, {"limit": 0}, ["data", "limit"]),
+        (
+            PkgID.CREATE_BOOK,
+            {"title": "Notes", "author_id": MAX_ID},
+            ["data", "author_id"],
+        ),
+    ],
+)
+async def test_a_wrong_field_is_told_where_it_is(
+    service: Service,
+    sign_in: SignIn,
+    pkg_id: PkgID,
+    data: dict[str, Any],
+    location: list[str],
+) -> None:
+    """It is named below `data`, whether a schema or a command refuses it."""
+    async with open_socket(service, sign_in("editor")) as socket:
+        reply = await ask(socket, pkg_id, data)
+    assert [location] == [error["loc"] for error in reply["data"]["errors"]]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from app.api.ws.record import (
 from app.exceptions import (
     AppError,
     DeadlineExceeded,
+    InvalidField,
     InvalidInput,
     PermissionDenied,
     RateLimited,
@@ -191,6 +192,8 @@ def _refusal(
     error: AppError, pkg_id: int | None, req_id: str | None
 ) -> ResponseModel:
     let_go(error)
+    if isinstance(error, InvalidField):
+        error = error.placed("data")
     details = {"errors": error.errors, "retry_after": error.retry_after}
     return ResponseModel.err_msg(
         pkg_id,
