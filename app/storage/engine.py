@@ -126,6 +126,7 @@ async def connect(**arguments: Any) -> Any:
         return await asyncpg.connect(**arguments)
     except (
         OSError,
+        UnicodeError,  # a host with an empty label: db..svc
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
         asyncpg.InternalClientError,

@@ -230,10 +230,13 @@ def test_verb_that_fails_says_why_in_a_line(
         "DATABASE_URL", f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/c"
     )
     away = verb("migrate")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@db..svc/c")
+    misspelt = verb("migrate")
     assert "Can't locate revision identified by 'nowhere'" in unknown
     assert "DATABASE_URL: The database cannot be reached: " in away
-    assert [unknown[0], away[0]] == ["1", "1"]
-    assert [unknown.count("\n"), away.count("\n")] == [0, 0]
+    assert "DATABASE_URL: The database cannot be reached: " in misspelt
+    assert ["1", "1", "1"] == [unknown[0], away[0], misspelt[0]]
+    assert not any("\n" in said for said in (unknown, away, misspelt))
 
 
 def test_seed_is_something_to_look_at() -> None:
