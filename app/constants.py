@@ -209,6 +209,9 @@ SESSIONS_RETRY_SECONDS: Final = 0.5
 SESSIONS_BATCH_SIZE: Final = 500
 SESSIONS_SWEEP_SECONDS: Final = 0.2
 """From one look at all sockets to the next, at least."""
+CLOCK_LOOK_SECONDS: Final = 1
+CLOCK_STEP_SECONDS: Final = 0.5
+"""How far the clock must have been set for sockets to look at it again."""
 LOGOUT_TOKEN_MAX_AGE_SECONDS: Final = 120
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 

@@ -46,6 +46,7 @@ from app.storage.redis import RRedis
 from app.storage.role_maps import RoleMaps
 from app.storage.session_stream import SessionStream
 from app.tasks.audit_writer import AuditWriter
+from app.tasks.clock_watch import watch_clock
 from app.tasks.garbage import collect_garbage
 from app.tasks.kc_user_session import UserSessionTask
 from app.tasks.loop_watchdog import watch_loop
@@ -246,6 +247,7 @@ def _start_tasks(container: Container, supervisor: Supervisor) -> None:
     supervisor.start(
         "sign out", partial(sign_out, container.sessions, container.sockets)
     )
+    supervisor.start("clock", partial(watch_clock, container.sockets))
     if container.limits.is_enabled:
         supervisor.start("limiter gate", container.gate.keep)
         supervisor.start("limiter", container.limiter.run)

@@ -40,6 +40,9 @@ class OpenSocket(Protocol):
     def sign_out(self) -> None:
         """Close now, because the user's session has ended."""
 
+    def keep_time(self) -> None:
+        """Close when the user's token ends, by the clock as it is now."""
+
 
 class Repository(Protocol[M]):
     """Stores one kind of thing."""

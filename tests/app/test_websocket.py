@@ -10,6 +10,7 @@ from contextlib import (
     asynccontextmanager,
     suppress,
 )
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -18,11 +19,13 @@ from prometheus_client import REGISTRY
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from app.api.ws import websocket
 from app.api.ws.constants import PkgID, RSPCode
 from app.api.ws.envelope import UnreadableMessage, decode
 from app.api.ws.websocket import PackageAuthWebSocketEndpoint
 from app.constants import MAX_ID
 from app.schemas.user import UserModel
+from app.tasks import clock_watch
 from tests.fixtures.servers import Servers
 from tests.fixtures.service import MakeService, Service
 from tests.fixtures.sockets import ask, open_socket, request
@@ -214,6 +217,28 @@ async def test_the_socket_closes_when_the_token_ends(
             assert abs(time.time() - ends) < 1
             reply = await ask(renewed, PkgID.ME)
             assert OK == reply["status_code"]
+
+
+async def test_the_socket_closes_when_the_clock_is_set_past_the_end(
+    make_service: MakeService, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is the time of day, as over HTTP; others stay open."""
+    later = SimpleNamespace(
+        time=lambda: time.time() + 3600,
+        monotonic=time.monotonic,
+        perf_counter=time.perf_counter,
+    )
+    with make_service(keycloak_base_url=issuer.base_url) as service:
+        now = int(time.time())
+        async with (
+            open_socket(service, issuer.mint(exp=now + 600)) as socket,
+            open_socket(service, issuer.mint(exp=now + 7200)) as other,
+        ):
+            for module in (websocket, clock_watch):
+                monkeypatch.setattr(module, "time", later)
+            async with asyncio.timeout(10):
+                assert 4401 == await close_code(socket)
+            assert OK == (await ask(other, PkgID.ME))["status_code"]
 
 
 async def test_a_renewal_while_the_socket_goes_away(

@@ -183,6 +183,17 @@ class PackageAuthWebSocketEndpoint(ABC):
         """Close now with 4401: the user's session has ended."""
         self._end_at(0)
 
+    def keep_time(self) -> None:
+        """Close when the user's token ends, by the clock as it is now."""
+        if self.user is not None:
+            self._end_at(self._end_of(self.user))
+
+    def _end_of(self, user: UserModel) -> float:
+        """Say when the conversation ends, by the event loop's clock."""
+        if self.container.sessions.has_ended(user):
+            return 0
+        return _loop_time(user.expires_at)
+
     def _end_at(self, when: float) -> None:
         """Move the end of the conversation, unless it is over already."""
         if self._life is not None:
@@ -321,17 +332,15 @@ class PackageAuthWebSocketEndpoint(ABC):
 
     async def _converse(self, user: UserModel) -> None:
         """Answer messages until the client leaves or the token ends."""
-        ended = self.container.sessions.has_ended
-        # What has ended since the user signed in, when there was no timer.
-        end = 0.0 if ended(user) else _loop_time(user.expires_at)
         try:
-            async with asyncio.timeout_at(end) as self._life:
+            # It may have ended since he signed in, when there was no timer.
+            async with asyncio.timeout_at(self._end_of(user)) as self._life:
                 self._wire.hand_over()
                 while (message := await self._next()) is not None:
                     self._inbox.take(message.get("text"))
                     await self._inbox.has_room()
         except TimeoutError:
-            over = ended(self.user or user)
+            over = self.container.sessions.has_ended(self.user or user)
             reason = "session ended" if over else "token expired"
             await self.close(CloseCode.UNAUTHENTICATED, reason)
 
