@@ -19,7 +19,7 @@ class Listing(msgspec.Struct, frozen=True):
     """What a page of a model says, in the place of the model."""
 
     data: Sequence[Any]
-    meta: BaseModel
+    meta: Any
 
 
 def to_builtins(value: Any) -> Any:
@@ -37,7 +37,7 @@ encode_listing: Final = msgspec.json.Encoder(enc_hook=to_builtins).encode
 """Writes a listing as JSON."""
 
 
-def page_of(page: type[P], rows: Sequence[Any], meta: BaseModel) -> P:
+def page_of(page: type[P], rows: Sequence[Any], meta: Any) -> P:
     """Return a page of rows; it has `data` and `meta`, whatever it is.
 
     Args:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Self, TypeVar
 
 from pydantic import (
@@ -119,7 +120,8 @@ class PageQuery(Query):
     per_page: PageSize = DEFAULT_PAGE_SIZE
 
 
-class CursorMetadata(BaseModel):
+@dataclass(frozen=True, slots=True)
+class CursorMetadata:
     """`next` is the cursor of the following page, null at the end."""
 
     limit: int

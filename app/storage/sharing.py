@@ -22,7 +22,8 @@ Read: TypeAlias = Callable[[Callable[[], None]], Awaitable[list[Record]]]
 _Sharer: TypeAlias = asyncio.Future[list[Record] | Exception | None]
 """Gets the rows, or what went wrong; None if he is to ask anew."""
 _UnderWay: TypeAlias = tuple[float, asyncio.Future[None] | None]
-"""When a statement was sent, and what is done when it is over."""
+"""When a statement was sent, and what is done when it is over, or when the
+one that waits for it waits no longer."""
 _NOBODY: Final[_UnderWay] = (float("-inf"), None)
 
 
@@ -81,7 +82,7 @@ class Sharing:
             self._close(asked, sharers)
             if self._under_way.get(asked, _NOBODY)[1] is over:
                 del self._under_way[asked]
-            over.set_result(None)
+            _finish(over)
             for sharer in sharers:
                 if not sharer.done():
                     sharer.set_result(outcome)
@@ -94,9 +95,20 @@ class Sharing:
 
     async def _others(self, asked: Asked) -> None:
         """Wait until all have asked who are to share the statement."""
+        loop = asyncio.get_running_loop()
         sent_at, over = self._under_way.get(asked, _NOBODY)
-        left = sent_at + SHARING_SECONDS - asyncio.get_running_loop().time()
-        if over is None or left <= 0:
+        until = sent_at + SHARING_SECONDS
+        if over is None or over.done() or until <= loop.time():
             await asyncio.sleep(0)  # all of this turn
-        else:
-            await asyncio.wait([over], timeout=left)
+            return
+        patience = loop.call_at(until, _finish, over)
+        try:
+            await over
+        finally:
+            patience.cancel()
+
+
+def _finish(over: asyncio.Future[None]) -> None:
+    """Say that a statement is over, or was waited for long enough."""
+    if not over.done():
+        over.set_result(None)

@@ -22,7 +22,7 @@ ACTION, _ = row_types(UserAction, ())
 BEHIND = CursorMetadata(limit=2, next="Mg")
 PAGE = MetadataModel(page=1, per_page=2, total=1, pages=1)
 AT = datetime(2026, 1, 2, 3, 4, 5, 60, UTC)
-ROWS: dict[type[BaseModel], tuple[Any, BaseModel]] = {
+ROWS: dict[type[BaseModel], tuple[Any, Any]] = {
     AuthorCursorPage: (AUTHOR(1, 'É "x"'), BEHIND),
     AuthorPage: (AUTHOR(2, "\u2028"), PAGE),
     BookCursorPage: (BOOK(1, "B", 2, AUTHOR(2, "A")), BEHIND),

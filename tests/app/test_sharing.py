@@ -122,6 +122,28 @@ async def test_slow_read_holds_up_nobody(server: Server) -> None:
     assert {} == sharing._under_way
 
 
+async def test_who_leaves_while_another_is_under_way_stops_nobody(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the one under way nor those who were to share his."""
+    monkeypatch.setattr(sharing_module, "SHARING_SECONDS", 60)
+    sharing = Sharing()
+    server.answers.clear()
+    first = await started(sharing, server.read, 1)
+    await asyncio.sleep(0)
+    waiting = await started(sharing, server.read, 1)
+    await asyncio.sleep(0)
+    rest = await started(sharing, server.read, 2)
+    waiting[0].cancel()
+    await asyncio.wait(waiting)
+    server.answers.set()
+    async with asyncio.timeout(5):
+        rows = await asyncio.gather(*first, *rest)
+    assert waiting[0].cancelled()
+    assert [1, 2, 2] == [found[0][0] for found in rows]
+    assert {} == sharing._under_way
+
+
 async def test_other_arguments_are_another_read(server: Server) -> None:
     """So are other statements."""
     sharing = Sharing()
