@@ -51,6 +51,9 @@ class SubscribeCommand(BaseCommand[SubscribeInput, Replay | None]):
         recovers = after is not None and await self.history.covers(
             after, self.hub.position
         )
+        if recovers:
+            # What is on its way to all would pass by a socket that replays.
+            await self.hub.standing()
         self.socket.outlet.unsubscribed -= pkg_ids
         if after is None or not recovers:
             return None

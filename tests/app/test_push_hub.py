@@ -2,14 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from enum import IntEnum
 from typing import Any
+from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
 
 from app.api.ws.constants import PkgID
+from app.commands.subscription import SubscribeCommand
 from app.constants import SOCKETS_AT_ONCE
 from app.managers.outlet import Outlet
 from app.managers.push_history import PushHistory
@@ -21,7 +23,7 @@ from app.managers.websocket_connection_manager import (
 )
 from app.protocols import OpenSocket
 from app.schemas.permissions import PermissionMap
-from app.schemas.push import Position
+from app.schemas.push import Position, SubscribeInput
 from app.schemas.user import UserModel
 from app.storage.pubsub import Numbered
 from app.types import UserId, Username
@@ -106,7 +108,8 @@ def hub(rbac: RBACManager, listeners: list[Listener]) -> PushHub:
         added: Any = listener
         sockets.add(added)
     pushes: dict[IntEnum, IntEnum | None] = {
-        PkgID.AUTHORS_CHANGED: PkgID.GET_AUTHORS
+        PkgID.AUTHORS_CHANGED: PkgID.GET_AUTHORS,
+        PkgID.SERVER_NOTICE: None,
     }
     return PushHub(pushes, rbac, sockets, PushHistory(stream))
 
@@ -178,3 +181,57 @@ async def test_who_replays_gets_the_pushes_of_a_new_epoch(
         await hub.deliver("new", Numbered(seq, body))
     assert other.wire.told == one.wire.told
     assert len(one.wire.told) == 4
+
+
+@pytest.fixture
+def subscribed(
+    hub: PushHub, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Any], Awaitable[Replay | None]]:
+    """Subscribe a socket to notices, and let it recover from number 6."""
+    history: Any = hub._history
+    monkeypatch.setattr(history, "covers", AsyncMock(return_value=True))
+
+    async def subscribe(socket: Any) -> Replay | None:
+        asked = SubscribeInput.model_validate(
+            {
+                "pkg_ids": [PkgID.SERVER_NOTICE],
+                "after": {"epoch": "e", "seq": 6},
+            }
+        )
+        command = SubscribeCommand(hub, history, socket, ADA)
+        return await command.execute(asked)
+
+    return subscribe
+
+
+async def test_who_recovers_one_kind_is_not_passed_by_with_another(
+    hub: PushHub,
+    listeners: list[Listener],
+    subscribed: Callable[[Any], Awaitable[Replay | None]],
+) -> None:
+    """A push is on its way, and has not come to the socket that asks."""
+    push = await on_its_way(hub, 7)
+    last = next(one for one in listeners if not one.wire.told)
+    replay = await subscribed(last)
+    await push
+    assert replay is not None
+    await replay.run()
+    assert [(PkgID.AUTHORS_CHANGED, 7)] == last.wire.told
+
+
+async def test_who_recovers_one_kind_is_told_that_another_is_lost(
+    hub: PushHub,
+    listeners: list[Listener],
+    subscribed: Callable[[Any], Awaitable[Replay | None]],
+) -> None:
+    """All are being told of a gap, and the socket that asks is not yet."""
+    await (await on_its_way(hub, 5))
+    moving = asyncio.create_task(hub.move_to(Position("e", 6)))
+    await asyncio.sleep(0)
+    last = next(one for one in listeners if len(one.wire.told) == 1)
+    replay = await subscribed(last)
+    await moving
+    assert replay is not None
+    await replay.run()
+    expected = [(PkgID.AUTHORS_CHANGED, 5), (PkgID.SERVER_NOTICE, 6)]
+    assert expected == last.wire.told
