@@ -67,6 +67,17 @@ class RoleMaps:
         pipeline.zremrangebyscore(ACKNOWLEDGING, 0, now - 10 * life)
         await _bounded(pipeline.execute())
 
+    async def withdraw(self, pod: str) -> None:
+        """Take back what a process has said, which ends now.
+
+        Raises:
+            Unavailable: Redis is away; what was said is forgotten later.
+        """
+        pipeline = self._redis.client.pipeline()
+        pipeline.delete(f"{ACKNOWLEDGED}{pod}")
+        pipeline.zrem(ACKNOWLEDGING, pod)
+        await _bounded(pipeline.execute())
+
     def pubsub(self) -> PubSub:
         """Return a connection of its own that can be subscribed."""
         return self._listening.client.pubsub()

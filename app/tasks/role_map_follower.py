@@ -86,23 +86,33 @@ class RoleMapFollower:
     async def acknowledge(self, pod: str, host: str | None) -> NoReturn:
         """Say which map is in force, when it has changed and now and then.
 
+        What was said is taken back in the end: nobody waits for a process
+        that is gone.
+
         Args:
             pod: What this process is called.
             host: What Kubernetes calls its pod, if it does.
         """
-        while True:
-            told, sockets = await self._hub.told_of_map(c.ACKNOWLEDGE_SECONDS)
-            if told and told == self._revision:
-                said = Acknowledgement(
-                    pod=pod,
-                    revision=told,
-                    applied_at=time.time(),
-                    swept=sockets,
-                    host=host,
-                    sockets=self._hub.open_sockets,
-                )
-                with suppress(Unavailable):  # it is said again
-                    await self._maps.acknowledge(said)
+        try:
+            while True:
+                await self._say(pod, host)
+        finally:
+            with suppress(Unavailable):  # it is forgotten by itself
+                await self._maps.withdraw(pod)
+
+    async def _say(self, pod: str, host: str | None) -> None:
+        told, sockets = await self._hub.told_of_map(c.ACKNOWLEDGE_SECONDS)
+        if told and told == self._revision:
+            said = Acknowledgement(
+                pod=pod,
+                revision=told,
+                applied_at=time.time(),
+                swept=sockets,
+                host=host,
+                sockets=self._hub.open_sockets,
+            )
+            with suppress(Unavailable):  # it is said again
+                await self._maps.acknowledge(said)
 
     async def look(self) -> None:
         """Put Redis' map in force, if it is newer.

@@ -125,6 +125,17 @@ async def test_a_published_map_is_in_force_on_both_protocols(
     assert 1 == said.swept
 
 
+async def test_a_process_that_ends_takes_back_what_it_said(
+    follow: Callable[..., AbstractContextManager[Service]],
+    publisher: Publisher,
+) -> None:
+    """So that the next edit waits for nobody who is gone."""
+    with follow():
+        await publisher.publish(3, sealed(3, "admin"))
+        await until_said(publisher, 3)
+    assert [] == await publisher.acknowledged()
+
+
 async def until_said(publisher: Publisher, revision: int) -> Acknowledgement:
     """Wait until the only pod says that a map is in force."""
     async with asyncio.timeout(IN_FORCE_SECONDS):
