@@ -7,11 +7,11 @@ where there is such a credential, it is used for nothing else but to set the
 account's rights in a realm.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
-from gatehouse_operator.errors import KeycloakError
+from gatehouse_operator.errors import KeycloakError, NotThere
 from gatehouse_operator.keycloak.admin import MASTER, AdminApi
 from gatehouse_operator.keycloak.clients import Clients, Place
 
@@ -59,9 +59,7 @@ class Account:
         return True
 
     async def _set_rights(self, admin: AdminApi, realm: str) -> None:
-        (rights,) = await admin.get(
-            MASTER, "clients", clientId=f"{realm}-realm"
-        )
+        rights = await _client(admin, f"{realm}-realm")
         user = await _user(admin, self._client_id)
         path = (MASTER, "users", user, "role-mappings", "clients")
         has = await admin.get(*path, rights["id"])
@@ -105,6 +103,15 @@ async def make_account(admin: AdminApi, client_id: str) -> str:
 
 
 async def _user(admin: AdminApi, client_id: str) -> str:
-    (found,) = await admin.get(MASTER, "clients", clientId=client_id)
+    found = await _client(admin, client_id)
     path = (MASTER, "clients", found["id"], "service-account-user")
     return str((await admin.get(*path))["id"])
+
+
+async def _client(admin: AdminApi, client_id: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = await admin.get(
+        MASTER, "clients", clientId=client_id
+    )
+    if not found:
+        raise NotThere(f"{MASTER} has no client {client_id}")
+    return found[0]

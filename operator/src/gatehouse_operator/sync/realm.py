@@ -116,11 +116,23 @@ class RealmSync:
     async def _find(self, realm: str) -> Representation | None:
         """Return a realm, with the rights to keep it."""
         try:
-            return await self._realms.find(realm)
+            return await self._seen(realm)
         except NotAllowed:
             if not await self._account.grant(realm):
                 raise
-        return await self._realms.find(realm)
+        return await self._seen(realm)
+
+    async def _seen(self, realm: str) -> Representation | None:
+        """Return a realm.
+
+        Raises:
+            NotAllowed: There is one, and the account has no right in it.
+                Keycloak tells it the name all the same, and no more.
+        """
+        found = await self._realms.find(realm)
+        if found is not None and "enabled" not in found:
+            raise NotAllowed(f"the account has no right in the realm {realm}")
+        return found
 
     async def _must_find(self, realm: str) -> Representation:
         found = await self._find(realm)
