@@ -213,7 +213,7 @@ def to_json(event: EventDict) -> str:
         line = b"\xff"
     if line.isascii():
         return line.decode("ascii")
-    return json.dumps(event, default=repr)
+    return json.dumps(event, default=repr, separators=(",", ":"))
 
 
 def _scrub_line(_: WrappedLogger, __: str, line: EventDict | str) -> str:
