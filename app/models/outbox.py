@@ -1,6 +1,6 @@
 """The table of events that have not been pushed yet."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import BigInteger, Identity, LargeBinary
 from sqlmodel import Field
@@ -23,5 +23,5 @@ class OutboxEvent(BaseModel, table=True):
         sa_type=BigInteger,
         sa_column_args=[Identity(always=True)],
     )
-    key: UUID = Field(default_factory=uuid4)
+    key: UUID
     body: bytes = Field(sa_type=LargeBinary)

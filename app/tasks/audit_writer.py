@@ -168,7 +168,7 @@ async def _take_seconds(connection: Any) -> None:
         "timestamptz",
         schema="pg_catalog",
         encoder=_since_postgres_epoch,
-        decoder=_nothing_is_read,
+        decoder=tuple,  # as the driver has it; nothing is read here
         format="tuple",
     )
 
@@ -179,10 +179,6 @@ def _since_postgres_epoch(at: float) -> tuple[int]:
     It takes a `datetime` apart in 0.8 us, more than all other columns cost.
     """
     return (round((at - _POSTGRES_EPOCH) * _MICROSECONDS),)
-
-
-def _nothing_is_read(moment: tuple[int]) -> NoReturn:
-    raise NotImplementedError
 
 
 async def _in_steps(
