@@ -67,9 +67,10 @@ class Wire(Protocol):
 class Outlet:
     """The pushes of one socket: which, how far, and what it leaves unread.
 
-    `seen` is the number up to which pushes are settled for it. While it is
-    `replaying` older ones, new ones wait their turn; `turn` is held by the
-    replay that is under way.
+    `seen` is the number up to which pushes are settled for it; `ahead` that
+    up to which its client has seen those of a kind, maybe from a process that
+    is further. While it is `replaying` older ones, new ones wait their turn;
+    `turn` is held by the replay that is under way.
 
     Args:
         wire: The socket's connection.
@@ -80,6 +81,7 @@ class Outlet:
     __slots__ = (
         "_max_bytes",
         "_max_seconds",
+        "ahead",
         "replaying",
         "seen",
         "turn",
@@ -91,10 +93,22 @@ class Outlet:
         self.wire = wire
         self.unsubscribed: set[int] = set()
         self.seen = 0
+        self.ahead: dict[int, int] = {}
         self.turn = asyncio.Lock()
         self.replaying = 0
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
+
+    def awaits(self, seq: int, pkg_id: int) -> bool:
+        """Say whether its client wants a push of this kind that is new."""
+        return pkg_id not in self.unsubscribed and (
+            not self.ahead or seq > self.ahead.get(pkg_id, 0)
+        )
+
+    def settle(self, seq: int) -> None:
+        """Know that its client goes on from here, whatever it has seen."""
+        self.seen = seq
+        self.ahead.clear()
 
     def write(self, frame: bytes) -> None:
         """Send a frame, or close a socket that does not read."""

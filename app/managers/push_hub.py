@@ -112,7 +112,7 @@ class PushHub:
         async with self._turn:
             if self.position is None or position.epoch != self.position.epoch:
                 for socket in self._sockets:
-                    socket.outlet.seen = 0
+                    socket.outlet.settle(0)
             self.position = position
             self._history.clear()
             async for sockets in self._sockets.in_turns():
@@ -190,7 +190,7 @@ class PushHub:
         return (
             not outlet.replaying
             and push.seq > outlet.seen
-            and push.pkg_id not in outlet.unsubscribed
+            and outlet.awaits(push.seq, push.pkg_id)
             and self.is_for(push, socket)
         )
 

@@ -16,13 +16,15 @@ class Replay:
 
     From the moment it is made no new push overtakes the replay. It waits for
     the client, so however much was missed, little of it is here at a time.
+    A client may have seen more than this process: then it is spared that,
+    but only of the kinds that it names.
 
     Args:
         hub: Knows what is new.
         history: Remembers what was.
         socket: Who has missed some.
         pkg_ids: Which kinds.
-        after: The last one that it has seen; it can be replayed.
+        after: The last one of these that it has seen; it can be replayed.
     """
 
     def __init__(
@@ -37,9 +39,10 @@ class Replay:
         self._history = history
         self._socket = socket
         self._pkg_ids = pkg_ids
-        self._at = after
-        self._missed = max(self._now, after.seq)
+        self._begin = self._now
+        self._at = Position(after.epoch, min(after.seq, self._begin))
         socket.outlet.replaying += 1
+        socket.outlet.ahead.update(dict.fromkeys(pkg_ids, after.seq))
 
     async def run(self) -> None:
         """Replay; where that cannot go on, tell the client of the loss."""
@@ -49,7 +52,7 @@ class Replay:
                 await self._catch_up()
         except (PushesLost, Unavailable):
             self._hub.tell_of_loss(self._socket)
-            outlet.seen = self._now
+            outlet.settle(self._now)
         finally:
             outlet.replaying -= 1
 
@@ -60,10 +63,10 @@ class Replay:
 
     async def _catch_up(self) -> None:
         outlet = self._socket.outlet
-        known = max(self._missed, outlet.seen)
+        settled = max(self._begin, outlet.seen)
         while outlet.wire.is_open and self._is_behind():
             for push in await self._behind():
-                if self._is_wanted(push, known):
+                if self._is_wanted(push, settled):
                     outlet.write(push.frame)
                     count_pushes(1)
                     await outlet.wire.drain()
@@ -80,10 +83,10 @@ class Replay:
             raise PushesLost
         return self._at.seq < position.seq
 
-    def _is_wanted(self, push: Push, known: int) -> bool:
+    def _is_wanted(self, push: Push, settled: int) -> bool:
         """Say whether to send it: if it was missed, or is new."""
-        if push.seq > known:
-            wanted = push.pkg_id not in self._socket.outlet.unsubscribed
+        if push.seq > settled:
+            wanted = self._socket.outlet.awaits(push.seq, push.pkg_id)
         else:
-            wanted = push.seq <= self._missed and push.pkg_id in self._pkg_ids
+            wanted = push.seq <= self._begin and push.pkg_id in self._pkg_ids
         return wanted and self._hub.is_for(push, self._socket)

@@ -186,8 +186,11 @@ async def _connections(admin: httpx.AsyncClient) -> dict[str, Any]:
 
 
 async def _until_total(admin: httpx.AsyncClient, total: int) -> dict[str, Any]:
-    """Return the counts when there are so many sockets."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
+    """Return the counts when there are so many sockets.
+
+    A pod that another test has killed may be counted until then.
+    """
+    async with asyncio.timeout(DEADLINE_SECONDS + CONNECTIONS_LIFE_SECONDS):
         found = await _connections(admin)
         while found["total"] != total:
             found = await _connections(admin)

@@ -235,3 +235,84 @@ async def test_who_recovers_one_kind_is_told_that_another_is_lost(
     await replay.run()
     expected = [(PkgID.AUTHORS_CHANGED, 5), (PkgID.SERVER_NOTICE, 6)]
     assert expected == last.wire.told
+
+
+async def deliver(hub: PushHub, pkg_id: PkgID, *seqs: int) -> None:
+    """Push some, with these numbers."""
+    body = b'{"pkg_id":%d,"data":{},"users":null}' % pkg_id
+    for seq in seqs:
+        await hub.deliver("e", Numbered(seq, body))
+
+
+async def test_who_has_seen_more_than_the_process_misses_no_other_kind(
+    hub: PushHub, listeners: list[Listener]
+) -> None:
+    """It was on a process that was further, and counts each kind by itself.
+
+    One replay ends before anything new comes, one while it comes.
+    """
+    await deliver(hub, PkgID.AUTHORS_CHANGED, 4)
+    sockets: list[Any] = listeners[:2]
+    replays = [
+        Replay(
+            hub,
+            hub._history,
+            socket,
+            frozenset({PkgID.AUTHORS_CHANGED}),
+            Position("e", 8),
+        )
+        for socket in sockets
+    ]
+    await replays[0].run()
+    await deliver(hub, PkgID.SERVER_NOTICE, 5, 6)
+    await deliver(hub, PkgID.AUTHORS_CHANGED, 7, 8, 9)
+    await replays[1].run()
+    await deliver(hub, PkgID.SERVER_NOTICE, 10)
+    expected = [
+        (PkgID.AUTHORS_CHANGED, 4),
+        (PkgID.SERVER_NOTICE, 5),
+        (PkgID.SERVER_NOTICE, 6),
+        (PkgID.AUTHORS_CHANGED, 9),
+        (PkgID.SERVER_NOTICE, 10),
+    ]
+    assert [expected, expected] == [one.wire.told for one in sockets]
+
+
+async def test_who_recovers_each_kind_from_its_own_place_misses_none(
+    hub: PushHub, listeners: list[Listener]
+) -> None:
+    """The process is behind both places; the last word on a kind holds."""
+    await deliver(hub, PkgID.AUTHORS_CHANGED, 4)
+    socket: Any = listeners[0]
+    for pkg_id, after in (
+        (PkgID.AUTHORS_CHANGED, 8),
+        (PkgID.SERVER_NOTICE, 9),
+        (PkgID.SERVER_NOTICE, 5),
+    ):
+        kinds = frozenset({int(pkg_id)})
+        at = Position("e", after)
+        await Replay(hub, hub._history, socket, kinds, at).run()
+    socket.wire.told.clear()
+    await deliver(hub, PkgID.SERVER_NOTICE, 5, 6, 7)
+    await deliver(hub, PkgID.AUTHORS_CHANGED, 8, 9)
+    expected = [
+        (PkgID.SERVER_NOTICE, 6),
+        (PkgID.SERVER_NOTICE, 7),
+        (PkgID.AUTHORS_CHANGED, 9),
+    ]
+    assert expected == socket.wire.told
+
+
+async def test_who_was_ahead_gets_the_pushes_of_a_new_epoch(
+    hub: PushHub, listeners: list[Listener]
+) -> None:
+    """Its numbers begin again, below those that the client has seen."""
+    await deliver(hub, PkgID.AUTHORS_CHANGED, 4)
+    socket: Any = listeners[0]
+    kinds = frozenset({int(PkgID.AUTHORS_CHANGED)})
+    await Replay(hub, hub._history, socket, kinds, Position("e", 8)).run()
+    await hub.move_to(Position("new", 0))
+    socket.wire.told.clear()
+    body = b'{"pkg_id":%d,"data":{},"users":null}' % PkgID.AUTHORS_CHANGED
+    await hub.deliver("new", Numbered(1, body))
+    assert socket.wire.told == [(PkgID.AUTHORS_CHANGED, 1)]
