@@ -11,6 +11,7 @@ from sqlalchemy.orm.interfaces import ORMOption
 
 from app.exceptions import AppError
 from app.models.base import BaseModel
+from app.schemas.listing import Rows
 from app.schemas.page import CursorMetadata, MetadataModel
 from app.schemas.push import Change, ChangeAction
 from app.storage.errors import violated_constraint
@@ -76,7 +77,7 @@ class BaseRepository(Generic[M]):
 
     async def list_after(
         self, limit: int, after: str | None, filters: Filters
-    ) -> tuple[list[Row], CursorMetadata]:
+    ) -> tuple[Rows, CursorMetadata]:
         """Return the rows behind a cursor, and the cursor behind them."""
         return await get_cursor_results(
             self.session,
@@ -89,7 +90,7 @@ class BaseRepository(Generic[M]):
 
     async def paginate(
         self, page: int, per_page: int, filters: Filters
-    ) -> tuple[list[Row], MetadataModel]:
+    ) -> tuple[Rows, MetadataModel]:
         """Return one page of what matches, and where it stands."""
         return await get_paginated_results(
             self.session,

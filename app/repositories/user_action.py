@@ -7,9 +7,9 @@ from sqlmodel import col
 
 from app.models.user_action import UserAction
 from app.repositories.base import BaseRepository
+from app.schemas.listing import Rows
 from app.schemas.page import MetadataModel
 from app.storage.pagination import Filters, get_paginated_results
-from app.storage.rows import Row
 
 _CONDITIONS: Final[dict[str, Any]] = {
     "user": lambda value: col(UserAction.username) == value,
@@ -28,7 +28,7 @@ class UserActionRepository(BaseRepository[UserAction]):
 
     async def paginate(
         self, page: int, per_page: int, filters: Filters
-    ) -> tuple[list[Row], MetadataModel]:
+    ) -> tuple[Rows, MetadataModel]:
         """Return one page of what matches, the newest first."""
         return await get_paginated_results(
             self.session,

@@ -3,16 +3,40 @@
 The database has checked what is stored, so a list whose rows have the very
 fields of their model is neither validated nor turned into models: that takes
 longer than to read it. Any other list becomes its model as usual.
+
+Requests that share a statement share its rows, and their JSON.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, Final, TypeVar, cast, get_args
+from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, Final, Self, TypeVar, cast, get_args
 
 import msgspec
 from pydantic import BaseModel
 
 P = TypeVar("P", bound=BaseModel)
+
+
+class Rows(tuple[Any, ...]):  # noqa: SLOT001  (it keeps its JSON)
+    """Rows that were read together; they may be others' as well.
+
+    Args:
+        kind: The struct that all of them are.
+        rows: The rows.
+    """
+
+    kind: type
+
+    def __new__(cls, kind: type, rows: Iterable[Any]) -> Self:
+        """Keep the rows as they are."""
+        made = super().__new__(cls, rows)
+        made.kind = kind
+        return made
+
+    @cached_property
+    def json(self) -> msgspec.Raw:
+        """What JSON says of them, written when it is first asked for."""
+        return msgspec.Raw(_encode(self))
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -33,8 +57,17 @@ def to_builtins(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-encode_listing: Final = msgspec.json.Encoder(enc_hook=to_builtins).encode
-"""Writes a listing as JSON."""
+_encode: Final = msgspec.json.Encoder(enc_hook=to_builtins).encode
+
+
+def written(data: Any) -> Any:
+    """Return data as it is, or what JSON says of rows, for msgspec."""
+    return data.json if type(data) is Rows else data
+
+
+def encode_listing(listing: Listing) -> bytes:
+    """Write a listing as JSON."""
+    return _encode(Listing(written(listing.data), listing.meta))
 
 
 def page_of(page: type[P], rows: Sequence[Any], meta: Any) -> P:
@@ -42,10 +75,11 @@ def page_of(page: type[P], rows: Sequence[Any], meta: Any) -> P:
 
     Args:
         page: A model with a list of models as `data`.
-        rows: Structs, all of one type, as they were read.
+        rows: Structs, as they were read.
         meta: Where the page stands.
     """
-    if all(_says_the_same(page, kind) for kind in set(map(type, rows))):
+    kinds = {rows.kind} if type(rows) is Rows else set(map(type, rows))
+    if all(_says_the_same(page, kind) for kind in kinds):
         return cast("P", Listing(rows, meta))
     return page.model_validate({"data": rows, "meta": meta})
 

@@ -7,12 +7,13 @@ of the part before it, encoded so that nobody computes with it.
 
 Statements that only differ in their values are compiled once. Rows are structs
 of columns, with a struct for each related thing: what schemas are made of.
+They are made once for all who share a statement.
 """
 
 import base64
 import binascii
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -27,7 +28,10 @@ from sqlalchemy import (
 from app.constants import MAX_ID
 from app.exceptions import InvalidField
 from app.models.base import BaseModel
+from app.schemas.listing import Rows
 from app.schemas.page import CursorMetadata, MetadataModel
+from app.storage.reader import Record
+from app.storage.readers import Make
 from app.storage.reading import Query
 from app.storage.rows import (
     Related,
@@ -56,7 +60,7 @@ async def get_paginated_results(  # noqa: PLR0913  (the specification's)
     apply_filters: ApplyFilters | None = None,
     related: Related = (),
     order: Order = (),
-) -> tuple[list[Row], MetadataModel]:
+) -> tuple[Rows, MetadataModel]:
     """Return one page of what matches, and where it stands.
 
     Args:
@@ -73,13 +77,15 @@ async def get_paginated_results(  # noqa: PLR0913  (the specification's)
     by = order or (key_of(model),)
     given = _given(filters)
     count = _query(model, (), by, _count, given, apply_filters)
-    total: int = (await count.fetch(session, given))[0][0]
+    total = await count.fetch(session, given, _number)
     first = (page - 1) * per_page
-    rows: list[Row] = []
+    read = _rows_of(model, related)
     if first < total:
         part = _query(model, related, by, _page, given, apply_filters)
         values = {**given, "_limit": per_page, "_offset": first}
-        rows = read_rows(model, related, await part.fetch(session, values))
+        rows = await part.fetch(session, values, read)
+    else:
+        rows = read([])
     meta = MetadataModel(
         page=page,
         per_page=per_page,
@@ -98,7 +104,7 @@ async def get_cursor_results(  # noqa: PLR0913  (as its sibling)
     filters: Filters | None = None,
     apply_filters: ApplyFilters | None = None,
     related: Related = (),
-) -> tuple[list[Row], CursorMetadata]:
+) -> tuple[Rows, CursorMetadata]:
     """Return the rows behind a cursor, and the cursor behind them.
 
     Args:
@@ -118,10 +124,7 @@ async def get_cursor_results(  # noqa: PLR0913  (as its sibling)
     given = _given(filters)
     query = _query(model, related, (key,), _part, given, apply_filters)
     values = {**given, "_limit": limit + 1, "_after": last_id}
-    found = await query.fetch(session, values)
-    rows = read_rows(model, related, found[:limit])
-    last = found[limit - 1][key.name] if len(found) > limit else None
-    return rows, CursorMetadata(limit=limit, next=last and encode_cursor(last))
+    return await query.fetch(session, values, _part_of(model, related, limit))
 
 
 async def get_row(
@@ -132,9 +135,35 @@ async def get_row(
 ) -> Row | None:
     """Return the row with this id, or None."""
     query = _row_query(model, related)
-    found = await query.fetch(session, {"_id": entity_id})
-    rows = read_rows(model, related, found)
+    rows = await query.fetch(
+        session, {"_id": entity_id}, _rows_of(model, related)
+    )
     return rows[0] if rows else None
+
+
+@lru_cache
+def _rows_of(model: type[BaseModel], related: Related) -> Make[Rows]:
+    return partial(read_rows, model, related)
+
+
+@lru_cache(maxsize=512)
+def _part_of(
+    model: type[BaseModel], related: Related, limit: int
+) -> Make[tuple[Rows, CursorMetadata]]:
+    key = key_of(model).name
+
+    def make(found: list[Record]) -> tuple[Rows, CursorMetadata]:
+        rows = read_rows(model, related, found[:limit])
+        behind = None
+        if len(found) > limit:
+            behind = encode_cursor(found[limit - 1][key])
+        return rows, CursorMetadata(limit=limit, next=behind)
+
+    return make
+
+
+def _number(found: list[Record]) -> int:
+    return int(found[0][0])
 
 
 @lru_cache

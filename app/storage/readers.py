@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -26,8 +26,13 @@ from app.storage.errors import is_lost_connection, leaves_connection_usable
 from app.storage.reader import Reader, Record
 from app.storage.sharing import Sharing
 
+T = TypeVar("T")
+
 Connect: TypeAlias = Callable[[], Awaitable[Any]]
 """Opens a connection of asyncpg, which has no types."""
+
+Make: TypeAlias = Callable[[list[Record]], T]
+"""Makes something of the rows that were found."""
 
 _CLOSED: Final = None
 _Waiter: TypeAlias = asyncio.Future[Reader | None]
@@ -60,16 +65,23 @@ class Readers:
         """How many connections are reading."""
         return self.open - len(self._idle)
 
-    async def fetch(self, sql: str, arguments: Sequence[Any]) -> list[Record]:
-        """Return the rows of one statement that only reads.
+    async def fetch(
+        self, sql: str, arguments: Sequence[Any], make: Make[T]
+    ) -> T:
+        """Return what is made of the rows of one statement that only reads.
 
-        They may be others' as well, and are not to be changed.
+        It may be others' as well, and is not to be changed.
+
+        Args:
+            sql: The statement.
+            arguments: Its arguments.
+            make: Is equal for those who are to get the same.
 
         Raises:
             Unavailable: The database cannot be reached, or every connection
                 was busy for too long.
         """
-        asked = (sql, tuple(arguments))
+        asked = (sql, tuple(arguments), make)
         return await self._sharing.share(asked, partial(self._read, *asked))
 
     async def close(self) -> None:
@@ -82,15 +94,20 @@ class Readers:
                 await reader.connection.close()
 
     async def _read(
-        self, sql: str, arguments: Sequence[Any], send: Callable[[], None]
-    ) -> list[Record]:
+        self,
+        sql: str,
+        arguments: Sequence[Any],
+        make: Make[T],
+        send: Callable[[], None],
+    ) -> T:
         try:
-            return await self._fetch(sql, arguments, send)
+            found = await self._fetch(sql, arguments, send)
         except Exception as error:
             if not is_lost_connection(error):
                 raise
-        self._let_go_of_idle()
-        return await self._fetch(sql, arguments, send)
+            self._let_go_of_idle()
+            found = await self._fetch(sql, arguments, send)
+        return make(found)
 
     async def _fetch(
         self, sql: str, arguments: Sequence[Any], send: Callable[[], None]

@@ -8,14 +8,17 @@ saves two round trips, and is tried again if that connection was lost.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from app.storage.engine_metrics import Observed
 from app.storage.reader import Record
+from app.storage.readers import Make
 from app.storage.unit_of_work import UnitOfWork
+
+T = TypeVar("T")
 
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
@@ -40,21 +43,22 @@ class Query:
         return cls(str(compiled), names, compiled.params)
 
     async def fetch(
-        self, session: UnitOfWork, values: Mapping[str, Any]
-    ) -> list[Record]:
-        """Return the rows.
+        self, session: UnitOfWork, values: Mapping[str, Any], make: Make[T]
+    ) -> T:
+        """Return what is made of the rows; others may get the same.
 
         Args:
             session: The unit of work.
             values: Those of the parameters that `given` does not have.
+            make: Makes it; who asks for the same has an equal one.
         """
         arguments = [
             values[name] if name in values else self.given[name]
             for name in self.names
         ]
         if session.in_transaction():
-            return await self._fetch_inside(session, arguments)
-        return await session.readers.fetch(self.sql, arguments)
+            return make(await self._fetch_inside(session, arguments))
+        return await session.readers.fetch(self.sql, arguments, make)
 
     async def _fetch_inside(
         self, session: UnitOfWork, arguments: list[Any]

@@ -1,4 +1,7 @@
-"""Rows as structs: a table's columns, and those of what it refers to."""
+"""Rows as structs: a table's columns, and those of what it refers to.
+
+Nobody changes them, as who shares a statement shares its rows.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -9,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, inspect, select
 from sqlalchemy.orm import QueryableAttribute, RelationshipProperty
 
 from app.models.base import BaseModel
+from app.schemas.listing import Rows
 from app.storage.reader import Record
 
 Row: TypeAlias = Any
@@ -49,12 +53,12 @@ def select_rows(model: type[BaseModel], related: Related) -> Select[Any]:
 
 def read_rows(
     model: type[BaseModel], related: Related, records: Sequence[Record]
-) -> list[Row]:
+) -> Rows:
     """Turn what `select_rows` has found into rows."""
     own, parts = row_types(model, related)
     if not parts:
-        return [own(*record) for record in records]
-    return [_nested(own, parts, record) for record in records]
+        return Rows(own, [own(*record) for record in records])
+    return Rows(own, [_nested(own, parts, record) for record in records])
 
 
 def _nested(own: RowType, parts: _Parts, record: Record) -> Row:
@@ -82,7 +86,8 @@ def row_types(
         fields.append((attribute.key, kind))
         parts.append((kind, start, end))
         start = end
-    own = msgspec.defstruct(f"{model.__name__}Row", fields, gc=False)
+    name = f"{model.__name__}Row"
+    own = msgspec.defstruct(name, fields, frozen=True, gc=False)
     return own, tuple(parts)
 
 

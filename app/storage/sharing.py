@@ -9,18 +9,19 @@ to share it; but not for long, as that one may have lost its connection.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from app.constants import SHARING_SECONDS
-from app.storage.reader import Record
 
-Asked: TypeAlias = tuple[str, Sequence[Any]]
-"""A statement and its arguments."""
-Read: TypeAlias = Callable[[Callable[[], None]], Awaitable[list[Record]]]
+T = TypeVar("T")
+
+Asked: TypeAlias = Hashable
+"""What is equal only for those who are to get the same."""
+Read: TypeAlias = Callable[[Callable[[], None]], Awaitable[T]]
 """Reads; it calls what it is given before it sends the statement."""
-_Sharer: TypeAlias = asyncio.Future[list[Record] | Exception | None]
-"""Gets the rows, or what went wrong; None if he is to ask anew."""
+_Sharer: TypeAlias = asyncio.Future[tuple[Any] | Exception | None]
+"""Gets what was read, or what went wrong; None if he is to ask anew."""
 _UnderWay: TypeAlias = tuple[float, asyncio.Future[None] | None]
 """When a statement was sent, and what is done when it is over, or when the
 one that waits for it waits no longer."""
@@ -34,10 +35,10 @@ class Sharing:
         self._unsent: dict[Asked, list[_Sharer]] = {}
         self._under_way: dict[Asked, _UnderWay] = {}
 
-    async def share(self, asked: Asked, read: Read) -> list[Record]:
-        """Return the rows of a read of our own, or of one like it.
+    async def share(self, asked: Asked, read: Read[T]) -> T:
+        """Return what a read of our own finds, or one like it.
 
-        They may be others' as well, and are not to be changed. A read with
+        It may be others' as well, and is not to be changed. A read with
         arguments that have no hash, such as a list, is nobody else's.
 
         Args:
@@ -58,13 +59,13 @@ class Sharing:
             if isinstance(outcome, Exception):
                 raise outcome
             if outcome is not None:
-                return outcome
+                return cast("T", outcome[0])
             sharers = self._unsent.get(asked)
         return await self._read(asked, read)
 
-    async def _read(self, asked: Asked, read: Read) -> list[Record]:
+    async def _read(self, asked: Asked, read: Read[T]) -> T:
         sharers = self._unsent[asked] = []
-        outcome: list[Record] | Exception | None = None
+        outcome: tuple[T] | Exception | None = None
         loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()
 
@@ -74,7 +75,8 @@ class Sharing:
 
         try:
             await self._others(asked)
-            outcome = rows = await read(send)
+            found = await read(send)
+            outcome = (found,)
         except Exception as error:
             outcome = error
             raise
@@ -86,7 +88,7 @@ class Sharing:
             for sharer in sharers:
                 if not sharer.done():
                     sharer.set_result(outcome)
-        return rows
+        return found
 
     def _close(self, asked: Asked, sharers: list[_Sharer]) -> None:
         """Let nobody else share this statement."""

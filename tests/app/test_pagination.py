@@ -73,7 +73,7 @@ async def test_page_says_where_it_stands(
 async def test_nothing_has_no_pages(session: UnitOfWork) -> None:
     """An empty table has one empty page and zero pages."""
     rows, meta = await get_paginated_results(session, Author, 1, 20)
-    assert rows == []
+    assert not rows
     assert meta == MetadataModel(page=1, per_page=20, total=0, pages=0)
 
 

@@ -56,7 +56,7 @@ async def narrow(
 async def read(database: Database, query: Query, **values: Any) -> Any:
     """Return one value, read in a unit of work of its own."""
     async with database.unit_of_work() as session:
-        return (await query.fetch(session, values))[0][0]
+        return (await query.fetch(session, values, list))[0][0]
 
 
 async def test_read_alone_opens_no_transaction(
@@ -94,7 +94,7 @@ async def test_read_sees_what_its_unit_of_work_has_written(
     mine = await session.scalar(select(func.pg_backend_pid()))
     rows, _ = await authors.list_after(20, None, {})
     assert ["Ada"] == [row.name for row in rows]
-    assert mine == (await MYSELF.fetch(session, {}))[0][0]
+    assert mine == (await MYSELF.fetch(session, {}, list))[0][0]
 
 
 async def test_list_with_authors_is_one_statement(
@@ -227,3 +227,23 @@ async def test_cancelled_read_leaves_the_pool_whole(narrow: Database) -> None:
         await task
     assert narrow.connections_in_use == 0
     assert before != await read(narrow, MYSELF)
+
+
+async def test_who_shares_a_statement_shares_its_rows_and_their_json(
+    database: Database,
+) -> None:
+    """Both are made once, and nobody can change what others get."""
+
+    async def listed() -> Any:
+        async with database.unit_of_work() as session:
+            rows, _ = await AuthorRepository(session).list_after(20, None, {})
+            return rows
+
+    async with database.unit_of_work() as session:
+        await AuthorRepository(session).create(Author(name="Ada"))
+    one, other = await asyncio.gather(listed(), listed())
+    assert one is other
+    assert one.json is other.json
+    assert b'"name":"Ada"' in bytes(one.json)
+    with pytest.raises(AttributeError):
+        one[0].name = "Eve"

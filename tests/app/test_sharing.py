@@ -9,7 +9,7 @@ from app.storage import sharing as sharing_module
 from app.storage.reader import Record
 from app.storage.sharing import Asked, Read, Sharing
 
-ASKED: Asked = ("SELECT 1", (1,))
+ASKED = ("SELECT 1", (1,))
 
 
 class Server:
@@ -42,7 +42,7 @@ async def server() -> Server:
 
 
 async def started(
-    sharing: Sharing, read: Read, count: int, asked: Asked = ASKED
+    sharing: Sharing, read: Read[list[Record]], count: int, asked: Asked = ASKED
 ) -> list[asyncio.Task[list[Record]]]:
     """Some reads of this turn of the event loop."""
     reads = [

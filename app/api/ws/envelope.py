@@ -9,7 +9,7 @@ import structlog
 
 from app.api.ws.constants import RSPCode
 from app.exceptions import FieldError, InvalidInput
-from app.schemas.listing import to_builtins
+from app.schemas.listing import to_builtins, written
 from app.schemas.message import ResponseModel
 
 _UUID = r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z"
@@ -122,6 +122,9 @@ def encode_value(value: Any) -> bytes:
 def encode(reply: ResponseModel) -> bytes:
     """Write a reply; one that a handler made wrong becomes an error."""
     try:
+        data = written(reply.data)
+        if data is not reply.data:
+            reply = msgspec.structs.replace(reply, data=data)
         return _encoder.encode(reply)
     except (TypeError, ValueError, OverflowError):
         logger.exception("reply is not JSON", pkg_id=reply.pkg_id)
