@@ -22,7 +22,11 @@ class Measured(Protocol):
 
 @dataclass(frozen=True)
 class Usage:
-    """What a run has cost, in seconds of CPU, and how long it took."""
+    """What a run has cost, in seconds of CPU, and how long it took.
+
+    Others are programs that have no part in it, here or, as far as the host
+    says, on the machine that it shares with us.
+    """
 
     seconds: float
     server: float
@@ -43,15 +47,21 @@ class Meter:
 
     Args:
         target: The server under load.
-        ports: Where the servers listen that it uses, whose CPU is neither
-            the target's nor others'.
+        ports: Where the servers listen that it uses.
+        started: What the bench has started, the target and those beside it.
     """
 
     usage: Usage
 
-    def __init__(self, target: Measured, ports: Iterable[int]) -> None:
+    def __init__(
+        self,
+        target: Measured,
+        ports: Iterable[int],
+        started: Iterable[psutil.Process],
+    ) -> None:
         self._target = target
         self._helpers = _listeners(set(ports))
+        self._started = list(started)
         self._before: tuple[float, ...] = ()
 
     def __enter__(self) -> Self:
@@ -61,10 +71,10 @@ class Meter:
     def __exit__(self, *_: object) -> None:
         after = self._read()
         pairs = zip(self._before, after, strict=True)
-        seconds, server, generator, helpers, all_of_it = (
+        seconds, server, generator, ours, all_of_it = (
             now - then for then, now in pairs
         )
-        others = max(0.0, all_of_it - server - generator - helpers)
+        others = max(0.0, all_of_it - generator - ours)
         self.usage = Usage(seconds, server, generator, others)
 
     def _read(self) -> tuple[float, ...]:
@@ -73,8 +83,12 @@ class Meter:
             time.perf_counter(),
             self._target.cpu_seconds,
             time.process_time(),
-            sum(map(_family_cpu, self._helpers)),
-            system.user + system.nice + system.system,
+            sum(map(_family_cpu, self._helpers))
+            + sum(map(_cpu, self._started)),
+            system.user
+            + system.nice
+            + system.system
+            + getattr(system, "steal", 0.0),  # where it is told of
         )
 
 
@@ -82,9 +96,13 @@ def _family_cpu(process: psutil.Process) -> float:
     total = 0.0
     with suppress(psutil.Error):
         for member in (process, *process.children(recursive=True)):
-            times = member.cpu_times()
-            total += times.user + times.system
+            total += _cpu(member)
     return total
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _listeners(ports: set[int]) -> list[psutil.Process]:

@@ -1,4 +1,8 @@
-"""What an answer costs when more processes share Postgres and Redis."""
+"""What an answer costs when more processes share Postgres and Redis.
+
+One of them, two and more are asked in turn, so that a slower machine is one
+for all of them.
+"""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -7,7 +11,7 @@ from statistics import median
 from typing import Final
 
 from app.bench.load import Load, loaded
-from app.bench.rows import MIXED, NOISE, Row, spread
+from app.bench.rows import MIXED, NOISE, Row, growth, spread
 from app.bench.runner import Runner, Subject
 from app.bench.target import Target, make_service
 
@@ -39,22 +43,22 @@ async def measure_processes(runner: Runner) -> Row:
     stage, count = runner.stage, runner.plan.processes
     tokens = stage.crowd.tokens(runner.plan.connections)
     scripts = [MIXED.script(token) for token in tokens]
-    fleet = _Fleet([])
-    costs: list[list[float]] = []
+    fleets: list[_Fleet] = []
+    members: list[tuple[Target, Load]] = []
     async with AsyncExitStack() as stack:
         for number in range(1, count + 1):
             pod = stage.target(make_service, POD_NAME=f"bench-{number}")
             target = await stack.enter_async_context(pod)
             opened = loaded(target.port, scripts)
             load = await stack.enter_async_context(opened)
-            fleet.members.append((target, load))
-            runs = await runner.rounds(Subject(fleet, fleet.load))
-            costs.append([run.cost for run in runs])
-    medians = [median(cost) for cost in costs]
+            members.append((target, load))
+            fleets.append(_Fleet([*members]))
+        subjects = [Subject(fleet, fleet.load) for fleet in fleets]
+        costs = await runner.in_turn(subjects)
     each = ", ".join(f"{median(c):.0f}{spread(c)}" for c in costs)
     return Row(
         f"an answer, as processes grow from 1 to {count}",
-        medians[-1] / medians[0],
+        growth(costs[0], costs[-1]),
         "x",
         must=NOISE,
         note=f"{each} us, asked {_PER_SECOND} times a second each",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any, Final, Literal
 
 from app.api.ws.constants import PkgID
@@ -121,6 +122,11 @@ RATES = (
     ),
 )
 MIXED = Rate("a word and a list", "WS", (*_REPEAT, *_read(20)))
+
+
+def growth(before: Sequence[float], after: Sequence[float]) -> float:
+    """Return how many times as much something costs, round for round."""
+    return median(b / a for a, b in zip(before, after, strict=True))
 
 
 def spread(values: Sequence[float]) -> str:

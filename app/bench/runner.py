@@ -1,7 +1,7 @@
 """Runs: load on one server for a while, repeated where it was disturbed."""
 
 import gc
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -47,7 +47,7 @@ class Plan:
 
 FULL: Final = Plan(
     seconds=0.8,
-    rounds=5,
+    rounds=7,
     repeats=40,
     connections=16,
     audience=500,
@@ -178,17 +178,31 @@ class Runner:
             ]
         )
 
+    async def in_turn(self, subjects: Sequence[Subject]) -> list[list[float]]:
+        """Return what an answer costs each of them, in every round."""
+        for subject in subjects:
+            await subject.load(self.plan.seconds)
+        rounds = [
+            [(await self.run_for(subject)).cost for subject in subjects]
+            for _ in range(self.plan.rounds)
+        ]
+        return [list(costs) for costs in zip(*rounds, strict=True)]
+
     @contextmanager
     def watched(self, target: Measured) -> Iterator[None]:
         """Note whether what is not repeated was disturbed."""
-        with Meter(target, self.stage.ports) as meter:
+        with self._meter(target) as meter:
             yield
         self.usages.append(meter.usage)
 
     async def _once(self, target: Measured, load: Load) -> Run:
-        with _no_garbage_collection(), Meter(target, self.stage.ports) as m:
+        with _no_garbage_collection(), self._meter(target) as meter:
             waits = await load()
-        return Run(waits, m.usage)
+        return Run(waits, meter.usage)
+
+    def _meter(self, target: Measured) -> Meter:
+        started = [running.process for running in self.stage.targets]
+        return Meter(target, self.stage.ports, started)
 
 
 @contextmanager

@@ -1,8 +1,13 @@
-"""What a socket costs as sockets grow, and what stops the event loop then."""
+"""What a socket costs as sockets grow, and what stops the event loop then.
+
+A server on which sockets grow is asked in turn with one that keeps a few, so
+that a slower machine is one for both.
+"""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
@@ -13,9 +18,9 @@ from app.bench.crowd import Crowd
 from app.bench.inside import Stalls
 from app.bench.load import Load, loaded
 from app.bench.measure import ECHO_ACCEPTS
-from app.bench.rows import CHAIN, NOISE, Row, spread
+from app.bench.rows import CHAIN, NOISE, Row, growth, spread
 from app.bench.runner import MICROSECONDS, Runner
-from app.bench.target import Target, make_echo, make_service
+from app.bench.target import MakeApp, Target, make_echo, make_service
 from app.bench.wire import Script
 from app.constants import WS_MAX_CONNECTIONS_PER_USER
 
@@ -30,53 +35,108 @@ class _Step:
 
     `memory` is in bytes, before any of the last sockets has said anything;
     `quiet` is the part of a core that is used while nobody says anything;
-    `costs` are microseconds for a message without that, one for each round.
+    `costs` are microseconds for a message without that, one for each round,
+    and `few` those of the server that keeps a few sockets.
     """
 
     sockets: int
     memory: int
     quiet: float
     costs: list[float]
+    few: list[float]
 
     @property
-    def cost(self) -> float:
-        return median(self.costs)
+    def growth(self) -> float:
+        return growth(self.few, self.costs)
+
+
+class _Open:
+    """A server, and the sockets that are open on it.
+
+    Args:
+        runner: Runs the loads.
+        target: The server.
+        load: Its sockets.
+    """
+
+    def __init__(self, runner: Runner, target: Target, load: Load) -> None:
+        self.target = target
+        self.load = load
+        self.quiet = 0.0
+        self._runner = runner
+        self._plan = runner.plan
+
+    async def open(self, scripts: Sequence[Script]) -> None:
+        """Open more sockets, and see what they cost while all are silent."""
+        await self.load.open(self.target.port, scripts)
+        part = len(self.load.connections) / self._plan.sockets[-1]
+        seconds = max(_LEAST, part * self._plan.quiet_seconds)
+        self.quiet = await _quiet(self.target, seconds)
+
+    async def warm(self) -> None:
+        """Ask each socket at least once."""
+        messages = max(len(self.load.connections), self._plan.messages // 3)
+        await self.load.ask_in_turn(messages, self._plan.connections)
+
+    async def cost(self) -> float:
+        """Return microseconds for a message, without those of silence."""
+        messages, at_once = self._plan.messages, self._plan.connections
+        run = await self._runner.run(
+            self.target, lambda: self.load.ask_in_turn(messages, at_once)
+        )
+        used = run.usage.server - self.quiet * run.usage.seconds
+        return used / len(run.waits) * MICROSECONDS
 
 
 async def measure_sockets(runner: Runner) -> list[Row]:
     """Open a few sockets, then more, on servers that have none yet."""
-    scripts = _scripts(runner.stage.crowd, runner.plan.sockets[-1])
+    counts = runner.plan.sockets
+    scripts = _scripts(runner.stage.crowd, counts[0] + counts[-1])
     echoes = [replace(s, accepts=ECHO_ACCEPTS["WS"]) for s in scripts]
     async with (
-        runner.stage.target(make_echo) as target,
-        loaded(target.port, []) as load,
+        _opened(runner, make_echo) as few,
+        _opened(runner, make_echo) as many,
     ):
-        floor = await _steps(runner, target, load, echoes)
-    async with (
-        runner.stage.target(make_service) as target,
-        loaded(target.port, []) as load,
-    ):
-        taken = await _steps(runner, target, load, scripts)
+        floor = await _steps(runner, few, many, echoes)
+    async with _opened(runner, make_service) as many:
+        async with _opened(runner, make_service) as few:
+            taken = await _steps(runner, few, many, scripts)
+        target, load = many.target, many.load
         spoken = target.memory_bytes
         with runner.watched(target):
             stalls = await Stalls(runner, target, load).measure()
-    return [*_growth(taken, floor, spoken), *stalls]
+    return [*_rows(taken, floor, spoken), *stalls]
+
+
+@asynccontextmanager
+async def _opened(runner: Runner, make_app: MakeApp) -> AsyncIterator[_Open]:
+    async with (
+        runner.stage.target(make_app) as target,
+        loaded(target.port, []) as load,
+    ):
+        yield _Open(runner, target, load)
 
 
 async def _steps(
-    runner: Runner, target: Target, load: Load, scripts: Sequence[Script]
+    runner: Runner, few: _Open, many: _Open, scripts: Sequence[Script]
 ) -> list[_Step]:
+    counts = runner.plan.sockets
+    await few.open(scripts[counts[-1] :])
     return [
-        await _step(runner, target, load, scripts[len(load.connections) : n])
-        for n in runner.plan.sockets
+        await _step(
+            runner.plan.rounds,
+            few,
+            many,
+            scripts[len(many.load.connections) : count],
+        )
+        for count in counts
     ]
 
 
-def _growth(
+def _rows(
     steps: Sequence[_Step], floor: Sequence[_Step], spoken: int
 ) -> list[Row]:
     first, last = steps[0], steps[-1]
-    least = floor[-1].cost / floor[0].cost
     more = last.sockets - first.sockets
     idle = (last.memory - first.memory) / more / _KIB
     parts = [
@@ -84,8 +144,8 @@ def _growth(
         for a, b in pairwise(steps)
     ]
     between = f"from {first.sockets:,} to {last.sockets:,}"
-    costs = ", ".join(f"{s.cost:.0f}{spread(s.costs)}" for s in steps)
-    echoes = ", ".join(f"{s.cost:.0f}" for s in floor)
+    costs = ", ".join(_said(step) for step in steps)
+    echoes = ", ".join(_said(step) for step in floor)
     quiet = ", ".join(f"{s.quiet:.3f}" for s in steps)
     return [
         Row(
@@ -100,10 +160,10 @@ def _growth(
         ),
         Row(
             f"a message, as sockets grow {between}",
-            last.cost / first.cost,
-            "x",
+            last.growth / floor[-1].growth,
+            "x the echo's growth",
             must=NOISE,
-            note=f"{costs} us; the echo's grows {least:.3g} x: {echoes} us",
+            note=f"{costs}; the echo: {echoes}",
         ),
         Row(
             "CPU of an idle signed-in socket",
@@ -114,27 +174,24 @@ def _growth(
     ]
 
 
+def _said(step: _Step) -> str:
+    ratios = [b / a for a, b in zip(step.few, step.costs, strict=True)]
+    return (
+        f"{median(step.costs):.0f} us with {step.sockets:,}, "
+        f"{step.growth:.3g} x{spread(ratios)}"
+    )
+
+
 async def _step(
-    runner: Runner, target: Target, load: Load, scripts: Sequence[Script]
+    rounds: int, few: _Open, many: _Open, scripts: Sequence[Script]
 ) -> _Step:
-    plan = runner.plan
-    await load.open(target.port, scripts)
-    sockets, at_once = len(load.connections), plan.connections
-    part = sockets / plan.sockets[-1]
-    quiet = await _quiet(target, max(_LEAST, part * plan.quiet_seconds))
-    memory = target.memory_bytes
-    await load.ask_in_turn(max(sockets, plan.messages // 3), at_once)
-    runs = [
-        await runner.run(
-            target, lambda: load.ask_in_turn(plan.messages, at_once)
-        )
-        for _ in range(plan.rounds)
-    ]
-    costs = [
-        (run.usage.server - quiet * run.usage.seconds) / len(run.waits)
-        for run in runs
-    ]
-    return _Step(sockets, memory, quiet, [c * MICROSECONDS for c in costs])
+    await many.open(scripts)
+    memory = many.target.memory_bytes
+    for server in (few, many):
+        await server.warm()
+    pairs = [(await few.cost(), await many.cost()) for _ in range(rounds)]
+    before, after = (list(costs) for costs in zip(*pairs, strict=True))
+    return _Step(len(many.load.connections), memory, many.quiet, after, before)
 
 
 async def _quiet(target: Target, seconds: float) -> float:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -60,8 +60,9 @@ class Stage:
     """The servers that a bench uses.
 
     `environment` is that of every server under load, which finds Keycloak
-    behind `keycloak`; `ports` are those of the servers behind them. Users
-    are the `crowd`'s, but for the one whom Keycloak signs in.
+    behind `keycloak`; `ports` are those of the servers behind them, and
+    `targets` those under load that run now. Users are the `crowd`'s, but for
+    the one whom Keycloak signs in.
     """
 
     environment: Mapping[str, str]
@@ -70,6 +71,7 @@ class Stage:
     keycloak: KeycloakProxy
     crowd: Crowd
     _settings: Settings
+    targets: list[Target] = field(default_factory=list)
 
     async def token(self) -> Token:
         """Sign the reader in."""
@@ -118,7 +120,11 @@ class Stage:
         log = self.folder / f"{make_app.__name__}-{uuid4().hex}.log"
         environment = {**self.environment, **settings}
         async with started(make_app, environment, log) as target:
-            yield target
+            self.targets.append(target)
+            try:
+                yield target
+            finally:
+                self.targets.remove(target)
 
 
 @asynccontextmanager

@@ -1,17 +1,20 @@
 """The bench: its arithmetic, its bytes, and all of its rows once."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from websockets.frames import Frame, Opcode
 
 from app.bench import report as pages
-from app.bench.cpu import Usage
+from app.bench.cpu import Meter, Usage
 from app.bench.load import Load, WrongAnswer, loaded
 from app.bench.proxy import KeycloakProxy, RedisProxy
 from app.bench.rows import RATES, Row
@@ -65,12 +68,26 @@ async def test_disturbed_run_is_repeated_and_counted() -> None:
             pass
         return [0.01]
 
-    stage: Any = SimpleNamespace(ports=frozenset())
+    stage: Any = SimpleNamespace(ports=frozenset(), targets=[])
     runner = Runner(stage, replace(TINY, repeats=3))
     idle = SimpleNamespace(cpu_seconds=0.0)
     runner_usage = (await runner.run(idle, busy)).usage
     assert len(calls) == 1 + 3 == 1 + runner.repeated
     assert (runner_usage.is_disturbed, runner.disturbed) == (True, 1)
+
+
+def test_what_the_bench_has_started_is_nobody_elses() -> None:
+    """A server beside the one that is measured does not disturb a run."""
+    burn = "import time\nwhile time.process_time() < 60: pass"
+    target = SimpleNamespace(cpu_seconds=0.0)
+    used: list[float] = []
+    with subprocess.Popen([sys.executable, "-c", burn]) as beside:  # noqa: S603
+        for started in ([psutil.Process(beside.pid)], []):
+            with Meter(target, (), started) as meter:
+                time.sleep(0.5)
+            used.append(meter.usage.others)
+        beside.kill()
+    assert used[0] < used[1] - 0.2
 
 
 @pytest.mark.parametrize(

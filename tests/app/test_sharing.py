@@ -42,7 +42,10 @@ async def server() -> Server:
 
 
 async def started(
-    sharing: Sharing, read: Read[list[Record]], count: int, asked: Asked = ASKED
+    sharing: Sharing,
+    read: Read[list[Record]],
+    count: int,
+    asked: Asked = ASKED,
 ) -> list[asyncio.Task[list[Record]]]:
     """Some reads of this turn of the event loop."""
     reads = [
