@@ -91,7 +91,7 @@ test: $(INSTALLED)  ## Run every test against real servers (ARGS="-k …")
 	@$(if $(ARGS),,$(BIN)/python -m pytest $(IN_PARALLEL) tests/chart)
 
 .PHONY: soak
-soak: $(INSTALLED)  ## Break everything at random (SECONDS=600 SEED=7)
+soak: $(INSTALLED)  ## Break everything at random, for a minute (SECONDS=600 SEED=7)
 	@SOAK_SECONDS=$(or $(SECONDS),60) SOAK_SEED=$(SEED) \
 	  SOAK_SOCKETS=1000 $(BIN)/python -m pytest -qs tests/app/test_journal.py
 	@if [ -n "$${KUBECONFIG:-}" ] || [ -x $(CLUSTER) ]; then \

@@ -89,6 +89,8 @@ ADMISSION_MAX_STRANGERS: Final = 1000
 
 A whole office may be one address, and comes back at once after a restart.
 """
+ADMISSION_LOG_SECONDS: Final = 60
+"""How long after a line that strangers are refused there is another."""
 ADMISSION_LAG_SECONDS: Final = 0.5
 """How late the event loop may be before no more sockets are opened."""
 ADMISSION_LAG_WEIGHT: Final = 0.3

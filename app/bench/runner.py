@@ -47,7 +47,7 @@ class Plan:
 
 FULL: Final = Plan(
     seconds=0.8,
-    rounds=7,
+    rounds=5,
     repeats=40,
     connections=16,
     audience=500,

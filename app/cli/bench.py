@@ -53,6 +53,8 @@ def bench(
     Servers are those that the environment names, or embedded ones as for
     `dev`. The rows are in a database made for this and removed afterwards.
     """
+    if json_file is not None:
+        _require_writable(json_file)
     plan = QUICK if quick else FULL
     if sockets is not None:
         plan = replace(plan, sockets=(plan.sockets[0], sockets))
@@ -66,6 +68,14 @@ def bench(
         json_file.write_text(f"{text}\n", encoding="utf-8")
     if write:
         write_page(report, PAGE)
+
+
+def _require_writable(path: Path) -> None:
+    """Find out before minutes of work whether its results can be stored."""
+    try:
+        path.open("a", encoding="utf-8").close()
+    except OSError as error:
+        sys.exit(f"--json: {path}: {error.strerror}")
 
 
 def _run(plan: Plan) -> Report:

@@ -1,4 +1,4 @@
-"""Room on the disk, asked for before a start and not found missing in it."""
+"""A folder and its disk, looked at before a start and not amid it."""
 
 import shutil
 from pathlib import Path
@@ -6,6 +6,21 @@ from pathlib import Path
 from app.dev.errors import StartFailed
 
 _MIB = 1024 * 1024
+
+
+def require_folder(folder: Path, variable: str) -> None:
+    """Make a folder, unless it is there.
+
+    Raises:
+        StartFailed: It cannot be made; the message names the variable.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartFailed(
+            f"{folder}: {error.strerror}; set {variable} to a folder that "
+            "can be written"
+        ) from None
 
 
 def require_space(folder: Path, needed: int, variable: str) -> None:

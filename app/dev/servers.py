@@ -22,7 +22,7 @@ from contextlib import (
 
 from app.constants import DEV_MIN_FREE_BYTES, DEV_STOP_TIMEOUT_SECONDS
 from app.dev.config import DevConfig
-from app.dev.disk import require_space
+from app.dev.disk import require_folder, require_space
 from app.dev.errors import StartFailed
 from app.dev.keycloak import Keycloak
 from app.dev.locks import Lock, held, opened
@@ -103,7 +103,7 @@ class DevServers:
             StartFailed: A port is taken, the disk is full, or a server
                 cannot be started.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        require_folder(self._folder, "DEV_DATA_DIR")
         require_space(self._folder, DEV_MIN_FREE_BYTES, "DEV_DATA_DIR")
         with opened(self._folder / "users.lock") as users:
             try:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from app.dev import processes
 from app.dev.config import DevConfig
+from app.dev.disk import require_folder
 from app.dev.greeting import print_exports, print_greeting
 from app.dev.passwords import write_private
 from app.dev.progress import Progress, shown
@@ -68,7 +69,7 @@ class Session:
     async def _start(
         self, stack: AsyncExitStack, servers: DevServers, progress: Progress
     ) -> None:
-        self._config.data_dir.mkdir(parents=True, exist_ok=True)
+        require_folder(self._config.data_dir, "DEV_DATA_DIR")
         services = self._services(servers)
         if not self._choices.services_only:
             for service in services:

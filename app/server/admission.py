@@ -23,6 +23,7 @@ shut.
 
 import resource
 from contextlib import suppress
+from time import monotonic
 
 import structlog
 
@@ -48,6 +49,7 @@ class Admission:
         self._most = _most_clients(settings)
         self._lag = 0.0
         self._short_of: str | None = None
+        self._told_of_strangers = float("-inf")
         self._shed = {
             what: connections_shed_total.labels(what)
             for what in (FILES, CPU, STRANGERS)
@@ -93,7 +95,19 @@ class Admission:
         is_in = self._strangers.enter(address)
         if not is_in:
             self._shed[STRANGERS].inc()
+            self._tell_of_strangers(address)
         return is_in
+
+    def _tell_of_strangers(self, address: str | None) -> None:
+        """Log the first of many refusals, with where they come from."""
+        now = monotonic()
+        if now >= self._told_of_strangers + c.ADMISSION_LOG_SECONDS:
+            self._told_of_strangers = now
+            logger.warning(
+                "strangers are refused",
+                address=address,
+                most=c.ADMISSION_MAX_STRANGERS,
+            )
 
     def know_stranger(self, address: str | None) -> None:
         """Note that somebody who was let in is none any more, or has left."""

@@ -181,6 +181,8 @@ async def test_one_address_has_only_so_many_unfinished_heads(
         assert not isinstance(known, str)
         await ask(known, PkgID.AUTHENTICATE, {"token": token})
         assert not isinstance(await opened(service, None, stack), str)
+        output = await output_of(service)
+    assert 1 == output.count("strangers are refused")
 
 
 async def test_clients_without_a_descriptor_are_refused(

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 from websockets.frames import Frame, Opcode
 
 from app.bench import report as pages
@@ -22,6 +23,7 @@ from app.bench.runner import Plan, Run, Runner
 from app.bench.stage import staged
 from app.bench.suite import Report, measure_all
 from app.bench.wire import Script, frame, frame_end, response_end
+from app.cli.bench import cli
 from app.dev.config import LOOPBACK
 from tests.fixtures.servers import Servers
 
@@ -81,7 +83,7 @@ def test_what_the_bench_has_started_is_nobody_elses() -> None:
     burn = "import time\nwhile time.process_time() < 60: pass"
     target = SimpleNamespace(cpu_seconds=0.0)
     used: list[float] = []
-    with subprocess.Popen([sys.executable, "-c", burn]) as beside:  # noqa: S603
+    with subprocess.Popen([sys.executable, "-c", burn]) as beside:
         for started in ([psutil.Process(beside.pid)], []):
             with Meter(target, (), started) as meter:
                 time.sleep(0.5)
@@ -199,6 +201,16 @@ def test_report_takes_the_place_of_the_last_one(tmp_path: Path) -> None:
     assert text.endswith("after\n")
     assert "| a row | 0.5 x | >= 0.4 |  | yes |  |" in text
     assert "old" not in text
+
+
+def test_where_nothing_can_be_written_nothing_is_measured(
+    tmp_path: Path,
+) -> None:
+    """Minutes of work are not lost to a misspelt path."""
+    path = tmp_path / "none" / "results.json"
+    result = CliRunner().invoke(cli, ["--json", str(path)])
+    assert result.exit_code == 1
+    assert f"--json: {path}: No such file or directory" in result.output
 
 
 async def test_every_row_is_measured(servers: Servers) -> None:

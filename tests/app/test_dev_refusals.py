@@ -66,6 +66,35 @@ async def test_a_taken_port_is_refused_before_anything_starts(
     assert not (tmp_path / "logs").exists()
 
 
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "a..b"])
+async def test_a_host_that_is_not_here_is_not_called_taken(
+    host: str, tmp_path: Path
+) -> None:
+    """The line names HOST and its value."""
+    environment = {**NO_SERVER, "HOST": host, "DEV_DATA_DIR": str(tmp_path)}
+    async with started_dev(environment=environment) as dev:
+        status = await dev.ended()
+    expected = f"HOST: {host!r} is no address of this machine\n"
+    assert (status, dev.output) == (1, expected)
+
+
+async def test_a_folder_that_cannot_be_made_is_named_by_its_variable(
+    tmp_path: Path,
+) -> None:
+    """It lies in a file, for instance."""
+    file = tmp_path / "file"
+    file.touch()
+    folder = file / "data"
+    environment = {**NO_SERVER, "DEV_DATA_DIR": str(folder)}
+    async with started_dev(environment=environment) as dev:
+        status = await dev.ended()
+    expected = (
+        f"{folder}: Not a directory; set DEV_DATA_DIR to a folder that can "
+        "be written\n"
+    )
+    assert (status, dev.output) == (1, expected)
+
+
 def test_a_port_that_is_no_port_is_refused() -> None:
     """The message names the variable and shows its value."""
     with pytest.raises(StartFailed, match="DEV_DB_PORT: '65536' is not a"):

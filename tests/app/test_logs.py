@@ -27,6 +27,8 @@ from tests.fixtures.processes import SERVE, ServiceProcess, StartService
 from tests.fixtures.servers import Servers
 
 SignIn = Callable[[str], str]
+REDIS_DB = "5"
+"""One in which nobody else has spent what a user may ask."""
 
 
 @dataclass(frozen=True)
@@ -281,6 +283,7 @@ async def test_a_line_names_a_user_who_is_refused(
             RATE_LIMIT_ENABLED="true",
             RATE_LIMIT_PER_MINUTE="2",
             RATE_LIMIT_BURST="0",
+            MAIN_REDIS_DB=REDIS_DB,
         ) as service,
         heard(service) as said,
         httpx.AsyncClient(headers=headers) as client,
