@@ -186,7 +186,7 @@ async def test_nobody_has_no_list_of_books(
     """An author without books has an empty list, nobody has none."""
     command = ListAuthorBooksCommand(authors, books)
     empty = await command.execute(GetAuthorBooks(author_id=ada.id))
-    assert empty.data == []
+    assert not empty.data
     with pytest.raises(AuthorNotFound, match=str(MAX_ID)):
         await command.execute(GetAuthorBooks(author_id=MAX_ID))
 
