@@ -101,8 +101,10 @@ def _family_cpu(process: psutil.Process) -> float:
 
 
 def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+    with suppress(psutil.Error):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0  # it has ended
 
 
 def _listeners(ports: set[int]) -> list[psutil.Process]:

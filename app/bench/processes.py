@@ -54,11 +54,12 @@ async def measure_processes(runner: Runner) -> Row:
             members.append((target, load))
             fleets.append(_Fleet([*members]))
         subjects = [Subject(fleet, fleet.load) for fleet in fleets]
-        costs = await runner.in_turn(subjects)
+        rounds = await runner.in_turn(*subjects)
+    costs = [[run.cost for run in runs] for runs in zip(*rounds, strict=True)]
     each = ", ".join(f"{median(c):.0f}{spread(c)}" for c in costs)
     return Row(
         f"an answer, as processes grow from 1 to {count}",
-        growth(costs[0], costs[-1]),
+        median(growth(costs[0], costs[-1])),
         "x",
         must=NOISE,
         note=f"{each} us, asked {_PER_SECOND} times a second each",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
 from typing import Any, Final, Literal
 
 from app.api.ws.constants import PkgID
@@ -124,9 +123,9 @@ RATES = (
 MIXED = Rate("a word and a list", "WS", (*_REPEAT, *_read(20)))
 
 
-def growth(before: Sequence[float], after: Sequence[float]) -> float:
-    """Return how many times as much something costs, round for round."""
-    return median(b / a for a, b in zip(before, after, strict=True))
+def growth(before: Sequence[float], after: Sequence[float]) -> list[float]:
+    """Return how many times as much something costs, for each round."""
+    return [b / a for a, b in zip(before, after, strict=True)]
 
 
 def spread(values: Sequence[float]) -> str:

@@ -1,7 +1,7 @@
 """Runs: load on one server for a while, repeated where it was disturbed."""
 
 import gc
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -164,29 +164,24 @@ class Runner:
 
     async def rounds(self, subject: Subject) -> list[Run]:
         """Run as often as the plan says, on a server that is warm."""
-        await subject.load(self.plan.seconds)
-        return [await self.run_for(subject) for _ in range(self.plan.rounds)]
+        return [run for (run,) in await self.in_turn(subject)]
 
     async def compare(self, echo: Subject, subject: Subject) -> Comparison:
-        """Run both in turn, so that a slower machine slows down both."""
-        for warming in (echo, subject):
-            await warming.load(self.plan.seconds)
-        return Comparison(
-            [
-                (await self.run_for(echo), await self.run_for(subject))
-                for _ in range(self.plan.rounds)
-            ]
-        )
+        """Run on both in turn."""
+        rounds = await self.in_turn(echo, subject)
+        return Comparison([(first, second) for first, second in rounds])
 
-    async def in_turn(self, subjects: Sequence[Subject]) -> list[list[float]]:
-        """Return what an answer costs each of them, in every round."""
+    async def in_turn(self, *subjects: Subject) -> list[list[Run]]:
+        """Return one run on each, for every round.
+
+        They are warm, and a slower machine slows down all of them.
+        """
         for subject in subjects:
             await subject.load(self.plan.seconds)
-        rounds = [
-            [(await self.run_for(subject)).cost for subject in subjects]
+        return [
+            [await self.run_for(subject) for subject in subjects]
             for _ in range(self.plan.rounds)
         ]
-        return [list(costs) for costs in zip(*rounds, strict=True)]
 
     @contextmanager
     def watched(self, target: Measured) -> Iterator[None]:

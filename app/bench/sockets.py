@@ -46,7 +46,7 @@ class _Step:
     few: list[float]
 
     @property
-    def growth(self) -> float:
+    def growth(self) -> list[float]:
         return growth(self.few, self.costs)
 
 
@@ -160,7 +160,7 @@ def _rows(
         ),
         Row(
             f"a message, as sockets grow {between}",
-            last.growth / floor[-1].growth,
+            median(last.growth) / median(floor[-1].growth),
             "x the echo's growth",
             must=NOISE,
             note=f"{costs}; the echo: {echoes}",
@@ -175,10 +175,9 @@ def _rows(
 
 
 def _said(step: _Step) -> str:
-    ratios = [b / a for a, b in zip(step.few, step.costs, strict=True)]
     return (
         f"{median(step.costs):.0f} us with {step.sockets:,}, "
-        f"{step.growth:.3g} x{spread(ratios)}"
+        f"{median(step.growth):.3g} x{spread(step.growth)}"
     )
 
 

@@ -1,5 +1,7 @@
 """What `python -m app dev` refuses, in one line and before any start."""
 
+import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.dev.config import LOOPBACK, DevConfig
+from app.dev.disk import require_folder
 from app.dev.errors import StartFailed
 from app.dev.progress import Lines
 from app.dev.servers import DevServers
@@ -20,6 +23,13 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+async def ended(environment: dict[str, str]) -> tuple[int, str]:
+    """Run the command to its end, and return its status and what it said."""
+    async with started_dev(environment=environment) as dev:
+        status = await dev.ended()
+    return status, dev.output
+
+
 async def test_a_taken_port_ends_the_command_with_one_line(
     taken_port: int, tmp_path: Path
 ) -> None:
@@ -29,15 +39,11 @@ async def test_a_taken_port_ends_the_command_with_one_line(
         "PORT": str(taken_port),
         "DEV_DATA_DIR": str(tmp_path),
     }
-
-    async with started_dev(environment=environment) as dev:
-        status = await dev.ended()
-
     expected = (
         f"Port {taken_port} of the service is taken; stop what listens "
         "there or set PORT to another port\n"
     )
-    assert (status, dev.output) == (1, expected)
+    assert (1, expected) == await ended(environment)
 
 
 @pytest.mark.parametrize(
@@ -72,10 +78,21 @@ async def test_a_host_that_is_not_here_is_not_called_taken(
 ) -> None:
     """The line names HOST and its value."""
     environment = {**NO_SERVER, "HOST": host, "DEV_DATA_DIR": str(tmp_path)}
-    async with started_dev(environment=environment) as dev:
-        status = await dev.ended()
     expected = f"HOST: {host!r} is no address of this machine\n"
-    assert (status, dev.output) == (1, expected)
+    assert (1, expected) == await ended(environment)
+
+
+def test_a_folder_that_cannot_be_written_is_named_by_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on a disk that is read only; who is root may write all others."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    expected = (
+        f"{tmp_path}: It cannot be written; set DEV_DATA_DIR to a folder that "
+        "can be written"
+    )
+    with pytest.raises(StartFailed, match=re.escape(expected)):
+        require_folder(tmp_path, "DEV_DATA_DIR")
 
 
 async def test_a_folder_that_cannot_be_made_is_named_by_its_variable(
@@ -86,13 +103,11 @@ async def test_a_folder_that_cannot_be_made_is_named_by_its_variable(
     file.touch()
     folder = file / "data"
     environment = {**NO_SERVER, "DEV_DATA_DIR": str(folder)}
-    async with started_dev(environment=environment) as dev:
-        status = await dev.ended()
     expected = (
         f"{folder}: Not a directory; set DEV_DATA_DIR to a folder that can "
         "be written\n"
     )
-    assert (status, dev.output) == (1, expected)
+    assert (1, expected) == await ended(environment)
 
 
 def test_a_port_that_is_no_port_is_refused() -> None:
