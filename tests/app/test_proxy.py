@@ -1,6 +1,7 @@
 """The wire that other tests break does break, and mends."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -9,6 +10,8 @@ import pytest
 from tests.fixtures.proxy import Proxy
 
 SECONDS = 0.2
+CLIENTS = 20
+STOPS = 20
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -107,3 +110,19 @@ async def test_slow(wire: Proxy, stream: Stream) -> None:
     assert time.monotonic() - began >= 2 * SECONDS
     wire.release()
     assert b"c" == await _say(b"c", stream)
+
+
+async def test_a_stop_forgets_no_client_that_is_just_accepted(
+    server: str,
+) -> None:
+    """Python tells of each connection that nobody has closed."""
+    wire = Proxy(server)
+    for _ in range(STOPS):
+        await asyncio.to_thread(wire.start)
+        clients = [asyncio.create_task(_connect(wire)) for _ in range(CLIENTS)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(wire.stop)
+        for found in await asyncio.gather(*clients, return_exceptions=True):
+            if not isinstance(found, BaseException):
+                found[1].close()
+    gc.collect()
