@@ -29,6 +29,7 @@ VERBS = {
     "routes": "inspect",
     "ws-handlers": "inspect",
     "openapi": "inspect",
+    "asyncapi": "inspect",
     "permissions": "permissions",
     "settings-table": "docs",
     "bench": "bench",

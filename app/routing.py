@@ -98,11 +98,23 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Reply:
+    """What is answered when all is well, as types that pydantic knows.
+
+    This describes a handler to clients; nothing is checked against it.
+    """
+
+    data: Any
+    meta: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Package:
     """One kind of message: who handles it and what its data looks like.
 
-    `permission` is its line in a role map; `identifies` says whether its
-    data name one thing by `id`.
+    `reply` is None where the handler does not declare it; `permission` is
+    its line in a role map; `identifies` says whether its data name one thing
+    by `id`.
     """
 
     pkg_id: IntEnum
@@ -111,6 +123,7 @@ class Package:
     validate: Validator
     public: bool
     writes: bool
+    reply: Reply | None
     name: str
     permission: str
     identifies: bool
@@ -124,12 +137,14 @@ class Package:
         *,
         public: bool,
         writes: bool,
+        reply: Reply | None,
     ) -> "Package":
         """Work out what every message of this kind needs."""
         return cls(
             *(pkg_id, handler, schema, compile_validator(schema)),
             public=public,
             writes=writes,
+            reply=reply,
             name=pkg_id.name,
             permission=f"ws {pkg_id.name}",
             identifies=schema is None or "id" in properties_of(schema),
@@ -142,6 +157,7 @@ class PackageRouter:
     def __init__(self) -> None:
         self._packages: dict[int, Package] = {}
         self._pushes: dict[IntEnum, IntEnum | None] = {}
+        self._push_data: dict[IntEnum, Any] = {}
 
     def __iter__(self) -> Iterator[Package]:
         return iter(sorted(self._packages.values(), key=lambda p: p.pkg_id))
@@ -153,6 +169,7 @@ class PackageRouter:
         json_schema: Schema = None,
         public: bool = False,
         writes: bool = False,
+        reply: Reply | None = None,
     ) -> Callable[[Handler], Handler]:
         """Make the decorated function the handler of a message.
 
@@ -163,6 +180,7 @@ class PackageRouter:
             public: The message needs no permission and no user.
             writes: The message changes what is stored: it is done once for
                 each `req_id`, however often it comes.
+            reply: What it is answered, for the AsyncAPI document.
 
         Raises:
             ValueError: The number has a handler already.
@@ -170,7 +188,10 @@ class PackageRouter:
 
         def add(handler: Handler) -> Handler:
             package = Package.of(
-                pkg_id, handler, json_schema, public=public, writes=writes
+                *(pkg_id, handler, json_schema),
+                public=public,
+                writes=writes,
+                reply=reply,
             )
             self._add(package)
             return handler
@@ -186,12 +207,21 @@ class PackageRouter:
         """
         return self._pushes
 
-    def push(self, pkg_id: IntEnum, *, read: IntEnum | None) -> None:
+    @property
+    def push_data(self) -> Mapping[IntEnum, Any]:
+        """The type of each push's data; None is not declared."""
+        return self._push_data
+
+    def push(
+        self, pkg_id: IntEnum, *, read: IntEnum | None, data: Any = None
+    ) -> None:
         """Declare a message that sockets are sent unasked.
 
         Args:
             pkg_id: A member of any `IntEnum`.
             read: The message whose permission it needs, None for none.
+            data: What it says, for the AsyncAPI document: a type that
+                pydantic knows.
 
         Raises:
             ValueError: The number is another push's.
@@ -200,6 +230,7 @@ class PackageRouter:
             message = f"pkg_id {int(pkg_id)} is declared twice as a push"
             raise ValueError(message)
         self._pushes[pkg_id] = read
+        self._push_data[pkg_id] = data
 
     def include(self, other: "PackageRouter") -> None:
         """Take over everything that another router has registered.
@@ -210,7 +241,7 @@ class PackageRouter:
         for package in other:
             self._add(package)
         for pkg_id, read in other.pushes.items():
-            self.push(pkg_id, read=read)
+            self.push(pkg_id, read=read, data=other.push_data[pkg_id])
 
     def get(self, pkg_id: int) -> Package | None:
         """Return what was registered under this number, or None."""

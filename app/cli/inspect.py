@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from app.api.http.docs import openapi_document
+from app.api.ws.asyncapi import asyncapi_document
 from app.cli.tables import new_table, short_name
 from app.main import collect_surface, load_role_map, make_api
 from app.routing import HTTPRoute, function_name
@@ -55,6 +56,15 @@ def openapi(file: RoleMap = DEFAULT_MAP) -> None:
     surface = collect_surface()
     rbac = load_role_map(surface, file)
     document = openapi_document(make_api(surface), rbac)
+    typer.echo(json.dumps(document, indent=2))
+
+
+@cli.command()
+def asyncapi(file: RoleMap = DEFAULT_MAP) -> None:
+    """Print the AsyncAPI document: the messages of the socket."""
+    surface = collect_surface()
+    rbac = load_role_map(surface, file)
+    document = asyncapi_document(surface.packages, rbac)
     typer.echo(json.dumps(document, indent=2))
 
 

@@ -25,7 +25,7 @@ from app.managers.websocket_connection_manager import (
     WebSocketConnectionManager,
 )
 from app.protocols import OpenSocket
-from app.schemas.push import Position
+from app.schemas.push import MapChange, Notice, Position
 from app.schemas.user import UserModel
 from app.storage.pubsub import Numbered
 from app.utils import metrics
@@ -133,8 +133,8 @@ class PushHub:
             and self.may_read(int(push), user)
         ]
         if lost:
-            data = {"resync": lost}
-            frame = make_frame(PkgID.SERVER_NOTICE, data, self.position)
+            notice = Notice(lost)
+            frame = make_frame(PkgID.SERVER_NOTICE, notice, self.position)
             socket.outlet.write(frame)
             count_pushes(1)
 
@@ -150,7 +150,7 @@ class PushHub:
             sent = 0
             if snapshot.digest != digest:
                 digest = snapshot.digest
-                data = {"digest": digest}
+                data = MapChange(digest)
                 sent = await self._tell_all(PkgID.PERMISSIONS_CHANGED, data)
             self._told = (snapshot.revision, sent)
             self._map_told.set()

@@ -42,14 +42,19 @@ class BookPartialUpdate(BookPatch):
     id: Id
 
 
-class BookRead(BaseModel):
-    """A book and who wrote it."""
+class BookRow(BaseModel):
+    """A book as it is stored."""
 
     model_config = ConfigDict(from_attributes=True)
 
     id: int
     title: str
     author_id: int
+
+
+class BookRead(BookRow):
+    """A book and who wrote it."""
+
     author: AuthorRead
 
 

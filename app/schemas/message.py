@@ -7,13 +7,26 @@ is inside `data` is validated by the schema registered with the handler.
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+from pydantic import BaseModel, Field
 
 from app.api.ws.constants import RSPCode
+from app.schemas.problem import ProblemField
 
 T = TypeVar("T")
 
 _OK: Final = RSPCode.OK
 """By a name: a member of an enum takes longer to look up than to use."""
+
+
+class ErrorData(BaseModel):
+    """Why a request was not done.
+
+    `errors` names the fields that were wrong; `retry_after` is in seconds.
+    """
+
+    msg: str
+    errors: list[ProblemField] = Field(default_factory=list)
+    retry_after: int = Field(default_factory=int)
 
 
 class RequestModel(msgspec.Struct, Generic[T], frozen=True):
@@ -64,6 +77,6 @@ class ResponseModel(msgspec.Struct, frozen=True):
             req_id: The request's, where it could be read.
             msg: One sentence for the client.
             status_code: Any code but `OK`.
-            details: `errors` and `retry_after`, as the contract has them.
+            details: `errors` and `retry_after`, as `ErrorData` has them.
         """
         return cls(pkg_id, req_id, status_code, {"msg": msg, **details})

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from pydantic import BaseModel, Field, StringConstraints, field_validator
@@ -16,6 +17,8 @@ from app.constants import (
     MAX_PUSH_USERS,
 )
 from app.schemas.page import Input
+
+V = TypeVar("V")
 
 MAX_SEQ = 2**53 - 1
 """The largest number that every JSON parser reads exactly."""
@@ -59,7 +62,8 @@ class PushRead(msgspec.Struct, frozen=True):
     meta: Position | None
 
 
-class Change(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Change(Generic[V]):
     """The data of a push that tells of a change.
 
     `values` is the row as it now is; null when it is gone.
@@ -67,7 +71,21 @@ class Change(msgspec.Struct, frozen=True):
 
     action: ChangeAction
     id: int
-    values: dict[str, Any] | None
+    values: V | None
+
+
+@dataclass(frozen=True, slots=True)
+class MapChange:
+    """Another role map is in force: ask `ME` what is permitted now."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Pushes were lost: read anew what the kinds in `resync` tell of."""
+
+    resync: list[int]
 
 
 class After(Input):
@@ -89,6 +107,12 @@ class SubscribeInput(UnsubscribeInput):
     """Kinds of pushes that a socket is to get, from where it left off."""
 
     after: After | None = None
+
+
+class SubscribeRead(BaseModel):
+    """Whether what was missed is remembered, and sent after this reply."""
+
+    recovered: bool
 
 
 class BroadcastInput(Input):

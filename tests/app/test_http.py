@@ -312,7 +312,10 @@ async def test_documents_and_login_can_be_switched_off(
     """What is off is not there."""
     with make_service(docs_enabled=False, auth_login_enabled=False) as service:
         async with httpx.AsyncClient(base_url=service.url) as client:
-            for path in ("/docs", "/openapi.json", "/auth/login"):
+            for path in (
+                *("/docs", "/openapi.json", "/asyncapi.json"),
+                "/auth/login",
+            ):
                 is_problem(await client.get(path), 404)
 
 

@@ -181,6 +181,7 @@ async def test_what_no_route_answers(
     [
         *("/livez", "/readyz", "/startupz", "/health", "/metrics"),
         *("/docs", "/docs/swagger-ui.css", "/openapi.json"),
+        "/asyncapi.json",
     ],
 )
 async def test_never_limited(

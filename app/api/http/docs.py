@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page, with nothing from elsewhere.
+"""The documents of both protocols and a page, with nothing from elsewhere.
 
 The page's script and style are served by this process, because clusters are
 often cut off from the internet.
@@ -19,11 +19,13 @@ from app.api.http.problems import (
     responses,
     schema,
 )
+from app.api.ws.asyncapi import asyncapi_document
 from app.constants import MAX_IDEMPOTENCY_KEY_LENGTH
 from app.middlewares.permissions import WRITES
-from app.routing import HTTPRoute, RouteTable
+from app.routing import HTTPRoute, PackageRouter, RouteTable
 
 if TYPE_CHECKING:
+    from app.lifespan import Container
     from app.managers.rbac_manager import RBACManager
 
 ASSETS = files("fastapi_offline") / "static"
@@ -55,10 +57,33 @@ async def get_asset(asset: Asset) -> FileResponse:
 async def get_openapi(request: Request) -> Response:
     """Describe the API to a program, with the roles now in force."""
     rbac: RBACManager = request.state.container.rbac
-    revision = rbac.snapshot.revision if rbac.snapshot else 0
     return Response(
-        _rendered(request.app, rbac, revision), media_type="application/json"
+        _rendered(request.app, rbac, _revision(rbac)),
+        media_type="application/json",
     )
+
+
+@router.get("/asyncapi.json")
+async def get_asyncapi(request: Request) -> Response:
+    """Describe the socket to a program, with the roles now in force."""
+    container: Container = request.state.container
+    rbac = container.rbac
+    return Response(
+        _rendered_socket(container.router, rbac, _revision(rbac)),
+        media_type="application/json",
+    )
+
+
+def _revision(rbac: "RBACManager") -> int:
+    return rbac.snapshot.revision if rbac.snapshot else 0
+
+
+@lru_cache(maxsize=1)
+def _rendered_socket(
+    packages: PackageRouter, rbac: "RBACManager", _revision: int
+) -> bytes:
+    """Keep the document of a revision, as that of HTTP."""
+    return msgspec.json.encode(asyncapi_document(packages, rbac))
 
 
 @lru_cache(maxsize=1)

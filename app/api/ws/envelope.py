@@ -12,7 +12,7 @@ from app.exceptions import FieldError, InvalidInput
 from app.schemas.listing import to_builtins, written
 from app.schemas.message import ResponseModel
 
-_UUID = r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z"
+UUID_PATTERN = r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z"
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 logger = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ class Envelope(msgspec.Struct, frozen=True):
     """A request whose `data` has not been looked at."""
 
     pkg_id: int
-    req_id: Annotated[str, msgspec.Meta(pattern=_UUID)]
+    req_id: Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
     data: msgspec.Raw
 
 
@@ -102,7 +102,7 @@ def _pkg_id(message: dict[str, Any]) -> int | None:
 
 def _req_id(message: dict[str, Any]) -> str | None:
     value = message.get("req_id")
-    if isinstance(value, str) and re.match(_UUID, value):
+    if isinstance(value, str) and re.match(UUID_PATTERN, value):
         return value
     return None
 

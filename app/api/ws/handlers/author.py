@@ -9,21 +9,30 @@ from app.commands.author import (
     UpdateAuthorCommand,
 )
 from app.repositories.author import AuthorRepository
-from app.routing import Context, PackageRouter
+from app.routing import Context, PackageRouter, Reply
 from app.schemas.author import (
     AuthorInput,
+    AuthorRead,
     AuthorUpdate,
     GetAuthors,
     GetPaginatedAuthors,
 )
+from app.schemas.me import Nothing
 from app.schemas.message import RequestModel, ResponseModel
-from app.schemas.page import ById
+from app.schemas.page import ById, CursorMetadata, MetadataModel
+from app.schemas.push import Change
 
 pkg_router = PackageRouter()
-pkg_router.push(PkgID.AUTHORS_CHANGED, read=PkgID.GET_AUTHORS)
+pkg_router.push(
+    PkgID.AUTHORS_CHANGED, read=PkgID.GET_AUTHORS, data=Change[AuthorRead]
+)
 
 
-@pkg_router.register(PkgID.GET_AUTHORS, json_schema=GetAuthors)
+@pkg_router.register(
+    PkgID.GET_AUTHORS,
+    json_schema=GetAuthors,
+    reply=Reply(list[AuthorRead], CursorMetadata),
+)
 async def get_authors(
     request: RequestModel[GetAuthors], context: Context
 ) -> ResponseModel:
@@ -36,7 +45,9 @@ async def get_authors(
 
 
 @pkg_router.register(
-    PkgID.GET_PAGINATED_AUTHORS, json_schema=GetPaginatedAuthors
+    PkgID.GET_PAGINATED_AUTHORS,
+    json_schema=GetPaginatedAuthors,
+    reply=Reply(list[AuthorRead], MetadataModel),
 )
 async def get_paginated_authors(
     request: RequestModel[GetPaginatedAuthors], context: Context
@@ -49,7 +60,12 @@ async def get_paginated_authors(
     )
 
 
-@pkg_router.register(PkgID.CREATE_AUTHOR, json_schema=AuthorInput, writes=True)
+@pkg_router.register(
+    PkgID.CREATE_AUTHOR,
+    json_schema=AuthorInput,
+    writes=True,
+    reply=Reply(AuthorRead),
+)
 async def create_author(
     request: RequestModel[AuthorInput], context: Context
 ) -> ResponseModel:
@@ -60,7 +76,10 @@ async def create_author(
 
 
 @pkg_router.register(
-    PkgID.UPDATE_AUTHOR, json_schema=AuthorUpdate, writes=True
+    PkgID.UPDATE_AUTHOR,
+    json_schema=AuthorUpdate,
+    writes=True,
+    reply=Reply(AuthorRead),
 )
 async def update_author(
     request: RequestModel[AuthorUpdate], context: Context
@@ -71,7 +90,9 @@ async def update_author(
     return ResponseModel.success(request.pkg_id, request.req_id, author)
 
 
-@pkg_router.register(PkgID.DELETE_AUTHOR, json_schema=ById, writes=True)
+@pkg_router.register(
+    PkgID.DELETE_AUTHOR, json_schema=ById, writes=True, reply=Reply(Nothing)
+)
 async def delete_author(
     request: RequestModel[ById], context: Context
 ) -> ResponseModel:

@@ -8,16 +8,30 @@ from app.commands.book import (
     UpdateBookCommand,
 )
 from app.repositories.book import BookRepository
-from app.routing import Context, PackageRouter
-from app.schemas.book import BookInput, BookUpdate, GetBooks
+from app.routing import Context, PackageRouter, Reply
+from app.schemas.book import (
+    BookInput,
+    BookRead,
+    BookRow,
+    BookUpdate,
+    GetBooks,
+)
+from app.schemas.me import Nothing
 from app.schemas.message import RequestModel, ResponseModel
-from app.schemas.page import ById
+from app.schemas.page import ById, CursorMetadata
+from app.schemas.push import Change
 
 pkg_router = PackageRouter()
-pkg_router.push(PkgID.BOOKS_CHANGED, read=PkgID.GET_BOOKS)
+pkg_router.push(
+    PkgID.BOOKS_CHANGED, read=PkgID.GET_BOOKS, data=Change[BookRow]
+)
 
 
-@pkg_router.register(PkgID.GET_BOOKS, json_schema=GetBooks)
+@pkg_router.register(
+    PkgID.GET_BOOKS,
+    json_schema=GetBooks,
+    reply=Reply(list[BookRead], CursorMetadata),
+)
 async def get_books(
     request: RequestModel[GetBooks], context: Context
 ) -> ResponseModel:
@@ -29,7 +43,12 @@ async def get_books(
     )
 
 
-@pkg_router.register(PkgID.CREATE_BOOK, json_schema=BookInput, writes=True)
+@pkg_router.register(
+    PkgID.CREATE_BOOK,
+    json_schema=BookInput,
+    writes=True,
+    reply=Reply(BookRead),
+)
 async def create_book(
     request: RequestModel[BookInput], context: Context
 ) -> ResponseModel:
@@ -39,7 +58,12 @@ async def create_book(
     return ResponseModel.success(request.pkg_id, request.req_id, book)
 
 
-@pkg_router.register(PkgID.UPDATE_BOOK, json_schema=BookUpdate, writes=True)
+@pkg_router.register(
+    PkgID.UPDATE_BOOK,
+    json_schema=BookUpdate,
+    writes=True,
+    reply=Reply(BookRead),
+)
 async def update_book(
     request: RequestModel[BookUpdate], context: Context
 ) -> ResponseModel:
@@ -49,7 +73,9 @@ async def update_book(
     return ResponseModel.success(request.pkg_id, request.req_id, book)
 
 
-@pkg_router.register(PkgID.DELETE_BOOK, json_schema=ById, writes=True)
+@pkg_router.register(
+    PkgID.DELETE_BOOK, json_schema=ById, writes=True, reply=Reply(Nothing)
+)
 async def delete_book(
     request: RequestModel[ById], context: Context
 ) -> ResponseModel:

@@ -2,16 +2,20 @@
 
 from app.api.ws.constants import PkgID
 from app.commands.me import DescribeUserCommand
-from app.routing import Context, PackageRouter
-from app.schemas.me import AuthenticateInput, Nothing
+from app.routing import Context, PackageRouter, Reply
+from app.schemas.me import AuthenticateInput, MeRead, Nothing
 from app.schemas.message import RequestModel, ResponseModel
+from app.schemas.push import MapChange
 
 pkg_router = PackageRouter()
-pkg_router.push(PkgID.PERMISSIONS_CHANGED, read=None)
+pkg_router.push(PkgID.PERMISSIONS_CHANGED, read=None, data=MapChange)
 
 
 @pkg_router.register(
-    PkgID.AUTHENTICATE, json_schema=AuthenticateInput, public=True
+    PkgID.AUTHENTICATE,
+    json_schema=AuthenticateInput,
+    public=True,
+    reply=Reply(MeRead),
 )
 async def authenticate(
     request: RequestModel[AuthenticateInput], context: Context
@@ -23,7 +27,7 @@ async def authenticate(
     return ResponseModel.success(request.pkg_id, request.req_id, data)
 
 
-@pkg_router.register(PkgID.ME, json_schema=Nothing)
+@pkg_router.register(PkgID.ME, json_schema=Nothing, reply=Reply(MeRead))
 async def get_me(
     request: RequestModel[Nothing], context: Context
 ) -> ResponseModel:

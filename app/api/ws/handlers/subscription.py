@@ -2,15 +2,26 @@
 
 from app.api.ws.constants import PkgID
 from app.commands.subscription import SubscribeCommand, UnsubscribeCommand
-from app.routing import Context, PackageRouter
+from app.routing import Context, PackageRouter, Reply
+from app.schemas.me import Nothing
 from app.schemas.message import RequestModel, ResponseModel
-from app.schemas.push import SubscribeInput, UnsubscribeInput
+from app.schemas.push import (
+    After,
+    Notice,
+    SubscribeInput,
+    SubscribeRead,
+    UnsubscribeInput,
+)
 
 pkg_router = PackageRouter()
-pkg_router.push(PkgID.SERVER_NOTICE, read=None)
+pkg_router.push(PkgID.SERVER_NOTICE, read=None, data=Notice)
 
 
-@pkg_router.register(PkgID.SUBSCRIBE, json_schema=SubscribeInput)
+@pkg_router.register(
+    PkgID.SUBSCRIBE,
+    json_schema=SubscribeInput,
+    reply=Reply(SubscribeRead, After | None),
+)
 async def subscribe(
     request: RequestModel[SubscribeInput], context: Context
 ) -> ResponseModel:
@@ -25,12 +36,14 @@ async def subscribe(
     return ResponseModel.success(
         request.pkg_id,
         request.req_id,
-        {"recovered": replay is not None},
+        SubscribeRead(recovered=replay is not None),
         await pushing.hub.standing(),
     )
 
 
-@pkg_router.register(PkgID.UNSUBSCRIBE, json_schema=UnsubscribeInput)
+@pkg_router.register(
+    PkgID.UNSUBSCRIBE, json_schema=UnsubscribeInput, reply=Reply(Nothing)
+)
 async def unsubscribe(
     request: RequestModel[UnsubscribeInput], context: Context
 ) -> ResponseModel:
