@@ -82,6 +82,7 @@ class Container:
     rbac: RBACManager
     database: Database
     redis: RRedis
+    auth_redis: RRedis
     keys: JWKSCache
     auth: AuthBackend
     keycloak: KeycloakManager
@@ -179,14 +180,16 @@ def _build(
     gate = Gate(limiter_redis, settings.rate_limit_timeout_seconds)
     limiter = RateLimiter(gate)
     connections = ConnectionLimiter(gate, settings.ws_max_connections_per_user)
+    auth_redis = redis.at(settings.auth_redis_db)
+    patient_redis = limiter_redis.at(settings.auth_redis_db)
     sessions = SessionManager(
-        SessionStream(redis, limiter_redis),
+        SessionStream(auth_redis, patient_redis),
         settings.keycloak_session_max_seconds,
     )
-    user_sessions = UserSessionTask(settings, redis.client, sessions)
+    user_sessions = UserSessionTask(settings, auth_redis.client, sessions)
     issuer, client_id = settings.issuer, settings.keycloak_client_id
-    stack.push_async_callback(limiter_redis.close)
-    stack.push_async_callback(limiter.close)
+    for pool in (auth_redis, patient_redis, limiter_redis, limiter):
+        stack.push_async_callback(pool.close)
     for part in (database, redis, keys, keycloak, audit_writer):
         stack.push_async_callback(part.close)
     stack.push_async_callback(user_sessions.close)
@@ -198,12 +201,16 @@ def _build(
         "role_map": _reads(lambda: rbac.snapshot is not None),
     }
     ready = {**started, "database": database.ping}
+    servers = {"redis": redis.ping}
+    if auth_redis is not redis:
+        servers["auth_redis"] = auth_redis.ping
     return Container(
         settings=settings,
         router=router,
         rbac=rbac,
         database=database,
         redis=redis,
+        auth_redis=auth_redis,
         keys=keys,
         auth=AuthBackend(
             keys, issuer, client_id, has_ended=sessions.has_ended
@@ -228,7 +235,7 @@ def _build(
         tracer=tracer,
         started=Health(started),
         ready=Health(ready),
-        health=Health({**ready, "redis": redis.ping}),
+        health=Health({**ready, **servers}),
     )
 
 

@@ -204,9 +204,16 @@ class Settings(DatabaseSettings):
     redis_max_connections: Annotated[
         int, Field(ge=c.REDIS_MIN_CONNECTIONS, le=c.MAX_COUNT)
     ] = c.REDIS_MAX_CONNECTIONS
-    """Connections to Redis at most, in each of three pools; at least 10."""
+    """Connections to Redis at most, in each of three pools, and of two more
+    where `AUTH_REDIS_DB` is another database; at least 10."""
     main_redis_db: Annotated[int, Field(ge=0)] = 0
-    """Number of the Redis database."""
+    """Number of the Redis database, where `REDIS_URL` names none."""
+    auth_redis_db: Annotated[int, Field(ge=0)] | None = None
+    """Number of the database for ended sessions, whatever `REDIS_URL` names;
+    if unset, the same. What is written to one is not read from another: until
+    all processes have a new number, and for what ended before, they know only
+    what Keycloak's events tell, which needs `KEYCLOAK_SERVICE_CLIENT_SECRET`.
+    """
 
     actions_file_path: Path = Path("actions.json")
     """The role map; an edit is in force within a second."""

@@ -399,6 +399,9 @@ class ExternalRedis(Part):
     """Your Redis' port."""
     database: Annotated[int, Field(ge=0)] = 0
     """The number of the database."""
+    auth_database: Annotated[int, Field(ge=0)] | None = None
+    """The number of the database for ended sessions; the same if null. With
+    a change, sessions that ended before are known from Keycloak's events."""
     username: Text = ""
     """The service's user, if your Redis has users; the password is
     `redis-password` of `secrets.existing.service`."""

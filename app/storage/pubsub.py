@@ -55,8 +55,7 @@ class PushStream:
         self._redis = redis
         self._listening = listening
         # Channels, unlike keys, are the whole server's.
-        pool = redis.client.connection_pool
-        self.channel = f"gatehouse:push:{pool.connection_kwargs['db']}"
+        self.channel = f"gatehouse:push:{redis.database}"
 
     async def publish(
         self,

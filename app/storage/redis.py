@@ -39,6 +39,30 @@ class RRedis:
     ) -> None:
         overrides = _HURRIED if hurried else {}
         self.client = with_plain_errors(_client(settings, db, overrides))
+        self._settings = settings
+        self._hurried = hurried
+
+    @property
+    def database(self) -> int:
+        """The database's number."""
+        return int(self._connection_options["db"])
+
+    @property
+    def _connection_options(self) -> dict[str, Any]:
+        return self.client.connection_pool.connection_kwargs
+
+    def at(self, db: int | None) -> "RRedis":
+        """Return a pool like this to another database, else this itself.
+
+        Args:
+            db: The database's number, whatever `REDIS_URL` names; None for
+                this one's.
+        """
+        if db is None or db == self.database:
+            return self
+        other = RRedis(self._settings, db, hurried=self._hurried)
+        other._connection_options["db"] = db
+        return other
 
     @property
     def connections_in_use(self) -> int:

@@ -36,6 +36,7 @@ WRONG = [
     ("REDIS_MAX_CONNECTIONS", "1"),
     ("REDIS_MAX_CONNECTIONS", "9"),
     ("MAIN_REDIS_DB", "-1"),
+    ("AUTH_REDIS_DB", "-1"),
     ("KEYCLOAK_CA_FILE", "/nope"),
     ("DB_SSL_CA_FILE", "/nope"),
     ("REDIS_CA_FILE", "/nope"),

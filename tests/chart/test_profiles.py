@@ -545,6 +545,23 @@ def test_keycloak_reaches_a_database_of_its_own(renderer: Renderer) -> None:
     assert {"ports": [{"port": 7777}]} in policy["spec"]["egress"]
 
 
+@pytest.mark.parametrize("given", [None, 0, 4])
+def test_ended_sessions_have_the_database_they_are_given(
+    given: int | None, renderer: Renderer
+) -> None:
+    """The first one, too; without a number the service decides."""
+    values = profile("external")
+    values["redis"]["external"]["authDatabase"] = given
+    (settings,) = (
+        one["data"]
+        for one in renderer.manifests(values)
+        if "MAIN_REDIS_DB" in one.get("data", ())
+    )
+    assert (None if given is None else str(given)) == (
+        settings.get("AUTH_REDIS_DB")
+    )
+
+
 def test_every_mount_has_its_volume(renderer: Renderer) -> None:
     """Also those of a migration that runs in the service's pods."""
     more = {

@@ -48,3 +48,6 @@ def _look_at(container: "Container") -> None:
     db_connections_active.set(container.database.connections)
     pool_in_use.labels("db").set(container.database.connections_in_use)
     pool_in_use.labels("redis").set(container.redis.connections_in_use)
+    if container.auth_redis is not container.redis:
+        in_use = container.auth_redis.connections_in_use
+        pool_in_use.labels("auth_redis").set(in_use)

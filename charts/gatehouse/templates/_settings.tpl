@@ -11,6 +11,9 @@ MAIN_REDIS_DB: "0"
 REDIS_IP: {{ .host | quote }}
 REDIS_PORT: {{ .port | quote }}
 MAIN_REDIS_DB: {{ .database | quote }}
+{{- if not (kindIs "invalid" .authDatabase) }}
+AUTH_REDIS_DB: {{ .authDatabase | quote }}
+{{- end }}
 REDIS_TLS_ENABLED: {{ .tls | quote }}
 {{- if .username }}
 REDIS_USERNAME: {{ .username | quote }}
