@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from app import constants as c
 from app.exceptions import Unavailable
@@ -199,6 +200,9 @@ def _client(
         "health_check_interval": c.REDIS_HEALTH_CHECK_INTERVAL_SECONDS,
         "retry": Retry(NoBackoff(), 1),
         "decode_responses": False,
+        # With them, which Valkey has not, the client's pool gives out
+        # connections that the server has closed.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         **overrides,
     }
     # A connection without TLS knows no authorities.

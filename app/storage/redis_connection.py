@@ -1,5 +1,9 @@
 """Connections to Redis that break as the client expects it.
 
+A pool looks at a connection before it gives it out, and connects it anew if
+the server has closed it meanwhile, so that nobody's command is lost with it.
+The client takes only a farewell for that; here a reset is one, too.
+
 uvloop has a word of its own, RuntimeError, for a connection that was reset
 and is written to. The client takes it for a mistake and not for a server that
 is away; here it becomes what every other lost connection is.
@@ -18,6 +22,11 @@ from redis.exceptions import ConnectionError as ConnectionLost
 
 class _PlainConnection(Connection):
     """A connection without TLS."""
+
+    async def can_read(self) -> bool:
+        """Say whether there is anything to read, and be it the end."""
+        was_reset = self._reader is not None and self._reader.exception()
+        return bool(was_reset) or await super().can_read()
 
     async def send_packed_command(
         self,

@@ -2,14 +2,18 @@
 
 import asyncio
 import socket
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import uvloop
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
+from redis.exceptions import ConnectionError as ConnectionLost
 
-from app.exceptions import Unavailable
 from app.storage.redis import RRedis
+from gatehouse_operator.redis_client import connected
+from gatehouse_operator.settings import RoleMapSettings
 from tests.fixtures.limits import DATABASE, MakeRedis, redis_settings
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.servers import Servers
@@ -17,37 +21,68 @@ from tests.fixtures.servers import Servers
 SCRIPT = "return 'here'"
 
 
-async def _lose_it(servers: Servers, fault: str) -> list[object]:
-    """Return what a command finds after a fault, and the one after it."""
+async def _lose_it(
+    servers: Servers, fault: str, is_used: bool
+) -> list[object]:
+    """Return what whoever has the connection finds, and the next script."""
     wire = Proxy(servers.redis_url)
     wire.start()
     url = wire.via(servers.redis_url)
     settings = redis_settings(servers, redis_url=url)
     redis = RRedis(settings, DATABASE, hurried=True)
     found: list[object] = []
-    await redis.run_script(SCRIPT, [], [], 5)
+    pool: Any = redis.client.connection_pool
+    connection = await pool.get_connection()
     getattr(wire, fault)()
-    await asyncio.sleep(0)
-    try:
-        await redis.run_script(SCRIPT, [], [], 5)
-    except Unavailable as error:
-        found.append(type(error))
+    async with asyncio.timeout(5):
+        while not await connection.can_read():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    if is_used:
+        try:
+            await connection.send_command("PING", check_health=False)
+        except ConnectionLost as error:
+            found.append(type(error))
+    await pool.release(connection)
     found.append(await redis.run_script(SCRIPT, [], [], 5))
     await redis.close()
     wire.stop()
     return found
 
 
-@pytest.mark.parametrize("fault", ["reset", "half_close"])
-async def test_a_lost_connection_is_an_outage(
-    servers: Servers, fault: str
+@pytest.mark.parametrize(
+    ("fault", "is_used", "expected"),
+    [
+        ("reset", True, [ConnectionLost, b"here"]),
+        ("reset", False, [b"here"]),
+        ("half_close", False, [b"here"]),
+    ],
+)
+async def test_a_lost_connection_is_replaced(
+    servers: Servers, fault: str, is_used: bool, expected: list[object]
 ) -> None:
-    """The command that finds it is told so; the next one has a new one.
+    """Who has it is told so; nobody is given it any more.
 
     That is so on the event loop of production.
     """
-    found = await asyncio.to_thread(uvloop.run, _lose_it(servers, fault))
-    assert [Unavailable, b"here"] == found
+    found = await asyncio.to_thread(
+        uvloop.run, _lose_it(servers, fault, is_used)
+    )
+    assert expected == found
+
+
+async def test_the_operator_is_given_no_lost_connection(
+    servers: Servers, make_redis: MakeRedis
+) -> None:
+    """Its commands are sent once, and none of them is lost with one."""
+    settings = RoleMapSettings(
+        namespace="any",
+        rbac_signing_key=SecretStr("k" * 32),
+        redis_url=SecretStr(servers.redis_url),
+    )
+    async with connected(settings) as redis:
+        for _ in range(2):
+            assert await redis.ping()
+            await make_redis().client.client_kill_filter(skipme=True)
 
 
 async def test_who_is_cancelled_as_the_time_ends_is_cancelled(

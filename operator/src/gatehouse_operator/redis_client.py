@@ -10,6 +10,7 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 from gatehouse_operator.settings import RoleMapSettings
 
@@ -27,6 +28,9 @@ async def connected(settings: RoleMapSettings) -> AsyncIterator[Redis]:
         "socket_timeout": _SECONDS,
         "socket_connect_timeout": _SECONDS,
         "retry": Retry(NoBackoff(), 0),
+        # With them, which Valkey has not, the client's pool gives out
+        # connections that the server has closed.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     if settings.redis_ca_file:
         options["ssl_ca_certs"] = str(settings.redis_ca_file)
