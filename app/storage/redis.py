@@ -7,7 +7,7 @@ from hashlib import sha1
 from typing import Any, Final
 
 from hiredis import pack_command
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -18,6 +18,7 @@ from app.exceptions import Unavailable
 from app.settings import Settings
 from app.storage.redis_connection import with_plain_errors
 from app.storage.redis_metrics import ObservedCommand, ObservedRedis
+from app.storage.redis_pool import WaitingPool
 from app.storage.sentinel import primary
 from app.utils.metrics import redis_errors_total
 
@@ -212,13 +213,14 @@ def _client(
         return primary(ObservedRedis, settings, options)
     if settings.redis_url is not None:
         url = settings.redis_url.get_secret_value()
-        return ObservedRedis.from_url(url, **options)
+        return ObservedRedis.from_pool(WaitingPool.from_url(url, **options))
     password = settings.redis_password
-    return ObservedRedis(
+    pool = WaitingPool(
+        SSLConnection if settings.redis_tls_enabled else Connection,
         host=settings.redis_ip or "",
         port=settings.redis_port,
         username=settings.redis_username,
         password=password.get_secret_value() if password else None,
-        ssl=settings.redis_tls_enabled,
         **options,
     )
+    return ObservedRedis.from_pool(pool)

@@ -15,9 +15,10 @@ from redis.backoff import NoBackoff
 
 from app import constants as c
 from app.settings import Settings
+from app.storage.redis_pool import WaitingPool
 
 
-class _Pool(SentinelConnectionPool):
+class _Pool(WaitingPool, SentinelConnectionPool):
     """Connections to a primary; with them go those to the Sentinels."""
 
     async def disconnect(self, inuse_connections: bool = True) -> None:

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from redis.exceptions import ConnectionError as ConnectionLost
 
+from app.exceptions import Unavailable
 from app.storage.redis import RRedis
 from gatehouse_operator.redis_client import connected
 from gatehouse_operator.settings import RoleMapSettings
@@ -19,6 +20,7 @@ from tests.fixtures.proxy import Proxy
 from tests.fixtures.servers import Servers
 
 SCRIPT = "return 'here'"
+MOST = 10
 
 
 async def _lose_it(
@@ -83,6 +85,51 @@ async def test_the_operator_is_given_no_lost_connection(
         for _ in range(2):
             assert await redis.ping()
             await make_redis().client.client_kill_filter(skipme=True)
+
+
+async def test_more_scripts_than_connections(make_redis: MakeRedis) -> None:
+    """They wait for each other, and none of them is refused."""
+    redis = make_redis(redis_max_connections=MOST)
+    scripts = [redis.run_script(SCRIPT, [], [], 5) for _ in range(20 * MOST)]
+    assert [b"here"] * 20 * MOST == await asyncio.gather(*scripts)
+    assert (MOST, 0) == (
+        len(redis.client.connection_pool._available_connections),
+        redis.connections_in_use,
+    )
+
+
+async def test_who_waits_for_a_connection_in_vain_keeps_none(
+    make_redis: MakeRedis,
+) -> None:
+    """Whether he gives up, is told to or has waited long enough."""
+    redis = make_redis(redis_max_connections=MOST)
+    pool: Any = redis.client.connection_pool
+    held = [await pool.get_connection() for _ in range(MOST)]
+    cancelled = asyncio.create_task(redis.run_script(SCRIPT, [], [], 5))
+    patient = asyncio.create_task(redis.run_script(SCRIPT, [], [], 5))
+    with pytest.raises(Unavailable, match="did not answer in time"):
+        await redis.run_script(SCRIPT, [], [], 0.05)
+    cancelled.cancel()
+    with pytest.raises(Unavailable, match="MaxConnectionsError"):
+        await patient
+    last = asyncio.create_task(redis.run_script(SCRIPT, [], [], 5))
+    for connection in held:
+        await pool.release(connection)
+    assert b"here" == await last
+    scripts = [redis.run_script(SCRIPT, [], [], 5) for _ in range(MOST)]
+    assert [b"here"] * MOST == await asyncio.gather(*scripts)
+
+
+async def test_what_cannot_connect_keeps_no_place(
+    make_redis: MakeRedis,
+) -> None:
+    """However often Redis refuses, that is what is told."""
+    redis = make_redis(
+        redis_max_connections=MOST, redis_url="redis://127.0.0.1:1"
+    )
+    for _ in range(2 * MOST):
+        with pytest.raises(Unavailable, match=": ConnectionError"):
+            await redis.run_script(SCRIPT, [], [], 5)
 
 
 async def test_who_is_cancelled_as_the_time_ends_is_cancelled(
