@@ -263,6 +263,7 @@ def _disabled(settings: Settings) -> set[str]:
     switches = {
         "app.api.http.auth": settings.auth_login_enabled,
         "app.api.http.docs": settings.docs_enabled,
+        "app.api.http.console": settings.docs_enabled,
     }
     return {module for module, enabled in switches.items() if not enabled}
 

@@ -36,7 +36,7 @@ from app import constants as c
 
 DEFAULT_EXCLUDED_PATHS = (
     r"/(health|livez|readyz|startupz|metrics)"
-    r"|/(docs|openapi\.json|asyncapi\.json)|/docs/.*"
+    r"|/(docs|openapi\.json|asyncapi\.json|console)|/(docs|console)/.*"
     r"|/auth/(login|refresh|logout|backchannel-logout)"
 )
 
@@ -227,7 +227,7 @@ class Settings(DatabaseSettings):
     auth_login_enabled: bool = False
     """Whether `/auth/*` exchanges passwords for tokens."""
     docs_enabled: bool = True
-    """Whether `/docs`, `/openapi.json` and `/asyncapi.json` are served."""
+    """Whether `/docs`, `/console` and what they show are served."""
 
     audit_queue_max_size: Count = c.AUDIT_QUEUE_MAX_SIZE
     """Audit rows that may wait while the database is away."""

@@ -216,7 +216,7 @@ class App(Pods):
     """Whether the service's `/auth/*` exchanges passwords for tokens;
     Keycloak's client may then do so, too."""
     docs_enabled: bool = True
-    """Whether `/docs`, `/openapi.json` and `/asyncapi.json` are served."""
+    """Whether `/docs`, `/console` and what they show are served."""
     pre_stop_seconds: Seconds = 5
     """How long a pod that must end is left alone first, so that everybody has
     heard of it."""

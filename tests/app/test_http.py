@@ -14,6 +14,10 @@ from app.middlewares.errors import _as_fact
 from tests.fixtures.service import AsUser, MakeService, Service
 
 PROBLEM = "application/problem+json"
+DOCUMENTS = (
+    *("/docs", "/openapi.json"),
+    *("/console", "/console/console.js"),
+)
 
 
 def is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
@@ -312,10 +316,7 @@ async def test_documents_and_login_can_be_switched_off(
     """What is off is not there."""
     with make_service(docs_enabled=False, auth_login_enabled=False) as service:
         async with httpx.AsyncClient(base_url=service.url) as client:
-            for path in (
-                *("/docs", "/openapi.json", "/asyncapi.json"),
-                "/auth/login",
-            ):
+            for path in (*DOCUMENTS, "/auth/login"):
                 is_problem(await client.get(path), 404)
 
 
