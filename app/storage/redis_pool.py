@@ -2,7 +2,8 @@
 
 The client's own refuses whoever comes while all connections are in use, which
 looks as if Redis were away: a burst of requests would make events wait, and
-limits be kept by each process. Such a moment is over in milliseconds.
+limits be kept by each process. Such a moment is over in milliseconds. The
+client's pool that waits cannot be one of Sentinels; this can.
 """
 
 import asyncio
