@@ -1,7 +1,12 @@
 // The page: what is asked for and what is shown.
 
 import { Client } from "./client.js";
-import { messagesOf } from "./messages.js";
+import {
+  closeCodesOf,
+  pushesOf,
+  requestsOf,
+  statusCodesOf,
+} from "./messages.js";
 import { Refused, Session } from "./session.js";
 
 const AUTHENTICATE = 0;
@@ -174,8 +179,8 @@ const showing = {
   },
   async closed(code, reason, wasOpen) {
     const meaning = closeReasons.get(code) ?? "";
-    const text = [`closed: ${code}`, meaning, reason].filter(Boolean);
-    show("refused", wasOpen ? text.join(", ") : "the socket was not opened");
+    const text = [`closed: ${code}.`, meaning, reason].filter(Boolean);
+    show("refused", wasOpen ? text.join(" ") : "the socket was not opened");
     if (session.token) {
       await explain();
     }
@@ -201,16 +206,16 @@ async function load() {
     ),
   );
   at("sign-in").hidden = !("/auth/login" in api.paths);
-  for (const [code, name] of Object.entries(socket["x-status-codes"])) {
-    codeNames.set(Number(code), name);
+  for (const { const: code, title } of statusCodesOf(socket)) {
+    codeNames.set(code, title);
   }
-  for (const [code, meaning] of Object.entries(socket["x-close-codes"])) {
-    closeReasons.set(Number(code), meaning);
+  for (const { code, description } of closeCodesOf(socket)) {
+    closeReasons.set(code, description);
   }
-  for (const message of messagesOf(socket, "receive")) {
+  for (const message of requestsOf(socket)) {
     kinds.set(message.id, message);
   }
-  for (const push of messagesOf(socket, "send")) {
+  for (const push of pushesOf(socket)) {
     pushes.set(push.id, push);
   }
   showKinds(null);

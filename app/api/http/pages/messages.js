@@ -1,7 +1,7 @@
 // What the service says of its socket, as a page needs it.
 
 /** Follow the references of one object of a document. */
-export function resolve(document, value) {
+function resolve(document, value) {
   while (value?.$ref?.startsWith("#/")) {
     value = value.$ref
       .slice(2)
@@ -12,8 +12,31 @@ export function resolve(document, value) {
   return value ?? {};
 }
 
-/** List the messages that clients send (`receive`), or the pushes (`send`). */
-export function messagesOf(document, action) {
+/** List what clients may send, with data to begin with. */
+export function requestsOf(document) {
+  const pushes = pushesOf(document).map(({ id }) => id);
+  return messagesOf(document, "receive").map(({ example, ...message }) => ({
+    ...message,
+    example: "pkg_ids" in example ? { ...example, pkg_ids: pushes } : example,
+  }));
+}
+
+/** List what clients are sent unasked. */
+export function pushesOf(document) {
+  return messagesOf(document, "send");
+}
+
+/** List how a request may end: `const`, `title` and `description`. */
+export function statusCodesOf(document) {
+  return document.components.schemas.status_code.oneOf;
+}
+
+/** List why a socket is closed: `code`, `name` and `description`. */
+export function closeCodesOf(document) {
+  return document.channels.web["x-close-codes"];
+}
+
+function messagesOf(document, action) {
   return Object.values(document.operations)
     .map((operation) => resolve(document, operation))
     .filter((operation) => operation.action === action)
@@ -34,7 +57,7 @@ function messageOf(document, operation) {
 }
 
 /** Make the least that satisfies a schema, for somebody to go on from. */
-export function exampleOf(document, schema) {
+function exampleOf(document, schema) {
   const { examples, anyOf, oneOf, allOf, ...found } = resolve(document, schema);
   const given = found.const ?? found.default ?? examples?.[0] ?? found.enum?.[0];
   if (given !== undefined) {
