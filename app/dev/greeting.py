@@ -63,7 +63,7 @@ def _table(
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("Service", "\n".join(urls))
-    table.add_row("API", f"{urls[0]}/docs")
+    table.add_row("API", f"{urls[0]}/docs\n{urls[0]}/asyncapi.json")
     table.add_row("Console", f"{urls[0]}/console")
     table.add_row("Health", f"{urls[0]}/health")
     if servers.keycloak is not None:

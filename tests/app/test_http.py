@@ -15,7 +15,7 @@ from tests.fixtures.service import AsUser, MakeService, Service
 
 PROBLEM = "application/problem+json"
 DOCUMENTS = (
-    *("/docs", "/openapi.json"),
+    *("/docs", "/openapi.json", "/asyncapi.json"),
     *("/console", "/console/console.js"),
 )
 
