@@ -58,7 +58,7 @@ async def get_openapi(request: Request) -> Response:
     """Describe the API to a program, with the roles now in force."""
     rbac: RBACManager = request.state.container.rbac
     return Response(
-        _rendered(request.app, rbac, _revision(rbac)),
+        _rendered(request.app, rbac, _revision_of(rbac)),
         media_type="application/json",
     )
 
@@ -69,12 +69,12 @@ async def get_asyncapi(request: Request) -> Response:
     container: Container = request.state.container
     rbac = container.rbac
     return Response(
-        _rendered_socket(container.router, rbac, _revision(rbac)),
+        _rendered_socket(container.router, rbac, _revision_of(rbac)),
         media_type="application/json",
     )
 
 
-def _revision(rbac: "RBACManager") -> int:
+def _revision_of(rbac: "RBACManager") -> int:
     return rbac.snapshot.revision if rbac.snapshot else 0
 
 

@@ -16,11 +16,11 @@ from app.api.ws.consumers.web import ENDPOINTS
 from app.api.ws.envelope import UUID_PATTERN
 from app.api.ws.message_schemas import (
     PREFIX,
-    PUSH_REQ_ID_SCHEMA,
     JsonSchema,
     MessageSchemas,
 )
 from app.constants import (
+    PUSH_REQ_ID,
     WS_AUTH_TIMEOUT_SECONDS,
     WS_SUBPROTOCOL,
     WS_TOKEN_SUBPROTOCOL_PREFIX,
@@ -44,9 +44,9 @@ A push has the same fields, and a `req_id` of zeros. `SUBSCRIBE` with the
 `meta` of the last push seen brings those that were missed.
 
 `x-required-roles` is any one of the listed roles (`a & b` is both), `*` for
-every signed-in user, nothing for a public message; who may not send the
-message is not sent its push either. A message with `x-writes` is done once
-for a `req_id`: the same one within 24 hours has the first reply again.
+every signed-in user, nothing for a public message; of a push, whoever may
+read the same by a request. A message with `x-writes` is done once for a
+`req_id`: the same one within 24 hours has the first reply again.
 """
 
 _HANDSHAKE: Final = f"""\
@@ -244,7 +244,7 @@ def _push(pkg_id: IntEnum, schemas: MessageSchemas) -> dict[str, Any]:
     return _message(
         pkg_id.name,
         pkg_id=_constant(pkg_id),
-        req_id=PUSH_REQ_ID_SCHEMA,
+        req_id={"const": PUSH_REQ_ID},
         status_code=_constant(RSPCode.OK),
         data={"anyOf": [schemas.push(pkg_id), broadcast]},
         meta=schemas.position,

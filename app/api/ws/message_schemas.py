@@ -7,7 +7,6 @@ from typing import Any, Final, TypeAlias
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from app.constants import PUSH_REQ_ID
 from app.routing import Package, PackageRouter
 from app.schemas.message import ErrorData
 from app.schemas.push import After
@@ -21,7 +20,6 @@ ANYTHING: Final[JsonSchema] = {}
 """What is answered where nothing is declared."""
 ANY_OBJECT: Final[JsonSchema] = {"type": "object"}
 """What data is, whatever else a schema says, or without one."""
-PUSH_REQ_ID_SCHEMA: Final[JsonSchema] = {"const": PUSH_REQ_ID}
 
 _REQUEST: Final = "request"
 _REPLY: Final = "reply"
