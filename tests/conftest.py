@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.fixtures.tokens",
     "tests.fixtures.limits",
     "tests.fixtures.service",
+    "tests.fixtures.issued",
     "tests.fixtures.realm",
     "tests.fixtures.processes",
     "tests.fixtures.metered",

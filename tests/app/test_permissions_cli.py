@@ -14,6 +14,9 @@ from app.managers.rbac_rules import find_unknown
 from app.schemas.permissions import from_lines, load_file
 
 ACTIONS = Path(__file__).parents[2] / "actions.json"
+RULES = json.loads(ACTIONS.read_text())
+COUNT = len(RULES["ws"]) + sum(map(len, RULES["http"].values()))
+GOOD = f"good, {COUNT} permissions for admin, editor, reader"
 
 Run = Callable[..., Result]
 
@@ -30,7 +33,7 @@ def run() -> Run:
 
 def test_the_own_map_is_good(run: Run) -> None:
     """The image's own map has a rule for every handler and no other."""
-    expected = f"{ACTIONS}: good, 31 permissions for admin, editor, reader\n"
+    expected = f"{ACTIONS}: {GOOD}\n"
     result = run("check", ACTIONS)
     assert expected == result.output
     assert result.exit_code == 0
@@ -72,7 +75,7 @@ def test_a_configmap_is_checked_and_shown_as_well(
     """It is a map like any other."""
     path = tmp_path / "role-map.yaml"
     path.write_text(run("convert", ACTIONS).output)
-    expected = f"{path}: good, 31 permissions for admin, editor, reader\n"
+    expected = f"{path}: {GOOD}\n"
     assert expected == run("check", path).output
     assert run("show", "--file", path).exit_code == 0
 
@@ -99,7 +102,7 @@ def test_show_tells_who_may(run: Run) -> None:
     assert ["http GET /me", "signed-in user"] in rows
     assert ["http POST /authors", "editor"] in rows
     assert ["ws GET_BOOKS", "reader"] in rows
-    assert len(rows) == 31
+    assert COUNT == len(rows)
 
 
 def test_show_marks_what_does_not_fit(run: Run, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Bad tokens are refused with a reason, in every way a token can come."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -9,7 +9,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api.ws.constants import PkgID, RSPCode
-from tests.fixtures.service import MakeService, Service
+from tests.fixtures.issued import Issued
+from tests.fixtures.service import Service
 from tests.fixtures.sockets import ask, open_socket, request
 from tests.fixtures.tokens import Issuer, rsa_key
 
@@ -92,40 +93,27 @@ BAD: dict[str, Callable[[Issuer], str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def issued(make_service: MakeService) -> Iterator[tuple[Service, Issuer]]:
-    """A service that trusts an issuer of the test's."""
-    issuer = Issuer()
-    issuer.start()
-    with make_service(keycloak_base_url=issuer.base_url) as service:
-        yield service, issuer
-    issuer.stop()
-
-
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("kind", BAD)
 async def test_a_bad_token_is_refused(
-    issued: tuple[Service, Issuer], way: Way, kind: str
+    issued: Issued, way: Way, kind: str
 ) -> None:
     """It is a 401, or reply 6 and close 4401 in the first message."""
-    service, issuer = issued
-    assert await way(service, BAD[kind](issuer)) == 401
+    assert await way(issued.service, BAD[kind](issued.issuer)) == 401
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-async def test_a_token_of_16_kib_is_accepted(
-    issued: tuple[Service, Issuer], way: Way
-) -> None:
+async def test_a_token_of_16_kib_is_accepted(issued: Issued, way: Way) -> None:
     """The largest token works however it comes."""
-    service, issuer = issued
-    assert await way(service, issuer.mint_sized(16 * 1024)) == 200
+    token = issued.issuer.mint_sized(16 * 1024)
+    assert await way(issued.service, token) == 200
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("size", [16 * 1024 + 1, 40 * 1024])
 async def test_a_longer_token_is_refused(
-    issued: tuple[Service, Issuer], way: Way, size: int
+    issued: Issued, way: Way, size: int
 ) -> None:
     """It gets 401, or 431 where it is too much for the headers."""
-    service, issuer = issued
-    assert await way(service, issuer.mint_sized(size)) in {401, 431}
+    token = issued.issuer.mint_sized(size)
+    assert await way(issued.service, token) in {401, 431}
