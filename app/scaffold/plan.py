@@ -173,7 +173,7 @@ def _message(
         raise Refused(f"{path} has no pkg_router to register with")
     imports = {
         "app.api.ws.constants": ["PkgID"],
-        "app.routing": ["Context"],
+        "app.routing": ["Context", "Reply"],
         f"{SCHEMAS}/{order.noun}".replace("/", "."): [order.schema],
         "app.schemas.message": ["RequestModel", "ResponseModel"],
     }

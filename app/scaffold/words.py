@@ -20,7 +20,7 @@ SAMPLES: Final = {"Id": "1", "Name": '"Ada Lovelace"', "bool": "True"}
 """Types of fields that are right for clients, each with a value."""
 _MODULES_OWN: Final = frozenset(
     {"Context", "Id", "Input", "Name", "PackageRouter", "PkgID"}
-    | {"RequestModel", "ResponseModel", "pkg_router"}
+    | {"Reply", "RequestModel", "ResponseModel", "pkg_router"}
 )
 
 
