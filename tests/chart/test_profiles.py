@@ -465,11 +465,31 @@ def test_cloudnative_pg_is_told_what_it_is_given(renderer: Renderer) -> None:
     }
     values["postgres"]["affinity"] = {"podAffinity": {"x": 1}}
     cluster = the_cluster(renderer.manifests(values))
-    assert {"recovery": {"source": "old"}} == cluster["bootstrap"]
+    names = {"database": "gatehouse", "owner": "gatehouse_owner"}
+    assert {"recovery": {"source": "old", **names}} == cluster["bootstrap"]
     assert {"method": "any", "number": 1, "dataDurability": "preferred"} == (
         cluster["postgresql"]["synchronous"]
     )
     assert {"additionalPodAffinity": {"x": 1}} == cluster["affinity"]
+
+
+def test_what_is_off_or_empty_wins_as_well(renderer: Renderer) -> None:
+    """Of what somebody says of a Cluster and of a Keycloak."""
+    cluster = {"managed": {"roles": []}, "enablePDB": False}
+    values = profile("postgres-operator")
+    values["postgres"]["operator"]["spec"] = cluster
+    found = the_cluster(renderer.manifests(values))
+    assert cluster == {name: found[name] for name in cluster}
+    keycloak: Manifest = {
+        "networkPolicy": {"enabled": False},
+        "features": {"enabled": []},
+        "startOptimized": False,
+    }
+    values = profile("keycloak-operator")
+    values["networkPolicy"] = {}
+    values["keycloak"]["operator"]["spec"] = keycloak
+    spec = the_keycloak(renderer.manifests(values))["spec"]
+    assert keycloak == {name: spec[name] for name in keycloak}
 
 
 def test_a_name_that_is_no_plain_yaml_hides_no_refusal(
@@ -495,7 +515,7 @@ def test_keycloaks_own_operator_is_told_what_the_bundled_one_is(
     """By the names of its resource; what somebody says of it wins."""
     values = profile("keycloak-operator")
     manifests = renderer.manifests(values)
-    (found,) = (one for one in manifests if one["kind"] == "Keycloak")
+    found = the_keycloak(manifests)
     spec = found["spec"]
     assert values["keycloak"]["operator"]["spec"]["image"] == spec["image"]
     assert values["keycloak"]["hostname"] == spec["hostname"]["hostname"]
@@ -519,6 +539,12 @@ def test_keycloaks_own_operator_is_told_what_the_bundled_one_is(
     (ingress,) = (one for one in manifests if one["kind"] == "Ingress")
     backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]
     assert f"{found['metadata']['name']}-service" == backend["service"]["name"]
+
+
+def the_keycloak(manifests: list[Manifest]) -> Manifest:
+    """The one resource of Keycloak's own operator."""
+    (found,) = (one for one in manifests if one["kind"] == "Keycloak")
+    return found
 
 
 def the_cluster(manifests: list[Manifest]) -> Manifest:

@@ -27,3 +27,16 @@ volumeClaimTemplates:
       resources:
         requests: {storage: {{ .storage.size }}}
 {{- end -}}
+
+{{/* Lay some values over others, also false, 0 and what is empty, which
+     Helm's own merge takes for not given. Give both; the first is changed. */}}
+{{- define "gatehouse.overlay" -}}
+{{- $made := index . 0 -}}
+{{- range $key, $value := index . 1 -}}
+{{- if and (kindIs "map" $value) (kindIs "map" (get $made $key)) -}}
+{{- include "gatehouse.overlay" (list (get $made $key) $value) -}}
+{{- else -}}
+{{- $_ := set $made $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
