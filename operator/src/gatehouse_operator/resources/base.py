@@ -101,4 +101,4 @@ class Status(Part):
     last_sync_time: Annotated[
         str | None, Field(json_schema_extra={"format": "date-time"})
     ] = None
-    """When Keycloak was last found or made as the spec says."""
+    """When something was last made in Keycloak as the spec says."""
