@@ -212,6 +212,25 @@ def test_an_alert_says_what_to_do(alerts: dict[str, Manifest]) -> None:
         assert alert["labels"]["severity"] in {"critical", "warning"}
 
 
+def test_the_runbook_looks_at_what_there_is() -> None:
+    """Each text in quotes is a panel, a row, or a line of the log."""
+    runbook = (ROOT / "docs" / "runbook.md").read_text("utf-8")
+    prose = re.sub(r"`[^`]+`|^ {4}.+$", "", runbook, flags=re.MULTILINE)
+    quoted = {
+        " ".join(words.split()) for words in re.findall('"([^"]+)"', prose)
+    }
+    titles = {
+        panel["title"]
+        for dashboard in DASHBOARDS.values()
+        for panel in dashboard["panels"]
+    }
+    logged = "".join(
+        path.read_text("utf-8") for path in (ROOT / "app").rglob("*.py")
+    )
+    assert quoted
+    assert [] == [one for one in quoted - titles if f'"{one}' not in logged]
+
+
 def test_every_metric_of_ours_is_on_a_dashboard() -> None:
     """Of the service and of the operators."""
     shown = {
