@@ -1,5 +1,6 @@
-"""The YAML that the texts show: values of the chart, and custom resources."""
+"""What the texts show to copy: values, custom resources, rights in Redis."""
 
+import base64
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,9 @@ def shown(page: Path) -> list[dict[str, Any]]:
     ]
 
 
+RIGHTS: Final = re.compile(
+    r"^ *user (?:gatehouse-)?(\w+) on \S+ (resetchannels .+)$", re.MULTILINE
+)
 EXAMPLES: Final = shown(ROOT / "docs" / "install.md")
 RESOURCES: Final = shown(ROOT / "docs" / "operator.md")
 
@@ -43,3 +47,19 @@ def test_values_of_the_documentation_render(
 def test_resources_of_the_documentation_are_valid(number: int) -> None:
     """By their definitions, a field too many is wrong."""
     assert [] == complaints(RESOURCES[number])
+
+
+def test_users_of_redis_have_the_rights_that_work(renderer: Renderer) -> None:
+    """Those of the bundled server's, whatever they are called."""
+    (secret,) = (
+        one
+        for one in renderer.manifests({})
+        if one["metadata"]["name"] == "gatehouse-redis-secret"
+    )
+    lines = base64.b64decode(secret["data"]["users.acl"]).decode()
+    page = (ROOT / "docs" / "install.md").read_text("utf-8")
+    bundled, written = (dict(RIGHTS.findall(text)) for text in (lines, page))
+    assert written == {
+        "gatehouse": bundled["service"],
+        "operator": bundled["operator"],
+    }
