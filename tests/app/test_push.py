@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from time import monotonic
-from typing import Any, NoReturn
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -303,26 +303,6 @@ async def test_what_redis_closes_in_between_is_no_outage(
             assert [name] == await next_names(socket, 1)
     publisher = "app.tasks.outbox_publisher"
     assert [] == [r for r in caplog.records if r.name == publisher]
-
-
-async def test_connections_cut_while_events_are_published(
-    service: Service, redis: RRedis, sign_in: SignIn, as_user: AsUser
-) -> None:
-    """Whether a script has run or not, its pushes come once, in order."""
-    names = [f"author {number}" for number in range(100)]
-    async with open_socket(service, sign_in("reader")) as socket:
-        cutting = asyncio.create_task(cut_for_ever(redis))
-        for name in names:
-            assert 201 == await post(service, as_user("editor"), name)
-        cutting.cancel()
-        assert names == await next_names(socket, len(names))
-
-
-async def cut_for_ever(redis: RRedis) -> NoReturn:
-    """Cut all connections to Redis but this one, again and again."""
-    while True:
-        await redis.client.client_kill_filter(skipme=True)
-        await asyncio.sleep(0.005)
 
 
 async def test_a_lost_subscription_loses_no_push(
