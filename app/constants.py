@@ -113,6 +113,8 @@ WS_MAX_IN_FLIGHT: Final = 8
 WS_MAX_MESSAGE_BYTES: Final = 64 * 1024
 WS_PING_SECONDS: Final = 20.0
 """How often a client is pinged, and how long it has to answer."""
+DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+"""What browsers leave out of an origin."""
 WS_SUBPROTOCOL: Final = "gatehouse.v1"
 WS_TOKEN_SUBPROTOCOL_PREFIX: Final = "bearer."  # noqa: S105  (a prefix)
 

@@ -40,6 +40,11 @@ DEFAULT_EXCLUDED_PATHS = (
     r"|/auth/(login|refresh|logout|backchannel-logout)"
 )
 
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
+
+_NEAR = 0.85
+"""How alike a near miss is: two letters changed places in `DB_PROT`."""
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=c.MAX_SECONDS, allow_inf_nan=False)]
 NotNegative = Annotated[
@@ -269,7 +274,8 @@ class Settings(DatabaseSettings):
     """Messages a minute of a user, over all his sockets."""
 
     ws_allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Origins of browsers, by commas; else the service's own."""
+    """Origins of other sites' pages (`https://app.example.org`), by commas;
+    `*` is every one."""
     ws_auth_timeout_seconds: Seconds = c.WS_AUTH_TIMEOUT_SECONDS
     """How long a socket may take to bring its token."""
     ws_max_in_flight: Count = c.WS_MAX_IN_FLIGHT
@@ -321,6 +327,11 @@ class Settings(DatabaseSettings):
                 raise ValueError(f"{one!r} is not host:port")
         return value
 
+    @field_validator("ws_allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_as_browsers_say, value))
+
     @model_validator(mode="after")
     def _has_redis(self) -> Self:
         if self.redis_url is None and self.redis_ip is None:
@@ -358,6 +369,19 @@ class Settings(DatabaseSettings):
         if self.keycloak_ca_file is None:
             return True
         return ssl.create_default_context(cafile=self.keycloak_ca_file)
+
+
+def _as_browsers_say(origin: str) -> str:
+    """Return an origin in the one form in which browsers send it.
+
+    Raises:
+        ValueError: No page has such an origin.
+    """
+    said = origin.lower()
+    if not _ORIGIN.fullmatch(said):
+        message = f"{origin!r} is no origin, as https://app.example.org is"
+        raise ValueError(message)
+    return said.removesuffix(c.DEFAULT_PORTS.get(said.split(":")[0], ""))
 
 
 def _reveal(secret: SecretStr | None) -> str | None:
@@ -458,10 +482,10 @@ def misspelt(environment: Mapping[str, str]) -> list[str]:
 
     That is every `GATEHOUSE_*` and every near miss of a setting's name.
     """
-    known = {name.upper() for name in Settings.model_fields}
+    known = {"SECRETS_DIR", *map(str.upper, Settings.model_fields)}
     warnings = []
     for name in sorted(set(environment) - known):
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+        close = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
         if close:
             warnings.append(f"{name} is no setting; did you mean {close[0]}?")
         elif name.startswith("GATEHOUSE_"):

@@ -11,6 +11,7 @@ from app.settings import (
     Settings,
     load_database_settings,
     load_settings,
+    misspelt,
 )
 from app.storage.redis import RRedis
 
@@ -54,6 +55,10 @@ WRONG = [
     ("DRAIN_SECONDS", "inf"),
     ("KEYCLOAK_SESSION_MAX_SECONDS", "inf"),
     ("KEYCLOAK_SESSION_MAX_SECONDS", "1e15"),
+    ("WS_ALLOWED_ORIGINS", "app.example.org"),
+    ("WS_ALLOWED_ORIGINS", "https://app.example.org/"),
+    ("WS_ALLOWED_ORIGINS", "https://*.example.org"),
+    ("WS_ALLOWED_ORIGINS", "*,https://"),
     ("DATABASE_URL", "nonsense"),
     ("DATABASE_URL", "mysql://u@h/d"),
     ("DATABASE_URL", "postgresql://h/d"),
@@ -109,6 +114,49 @@ async def test_a_right_setting_is_used(
     with pytest.raises(Unavailable):
         await redis.ping()
     await redis.close()
+
+
+def test_origins_are_as_browsers_send_them(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    """Whatever their case, and without the port that is meant anyway."""
+    environment.setenv(
+        "WS_ALLOWED_ORIGINS",
+        "https://App.Example.org:443, http://[::1]:80,http://a:443,null,*",
+    )
+    assert (
+        "https://app.example.org",
+        "http://[::1]",
+        "http://a:443",
+        "null",
+        "*",
+    ) == load_settings().ws_allowed_origins
+
+
+@pytest.mark.parametrize(
+    ("name", "warnings"),
+    [
+        ("DB_PORT", []),
+        ("SECRETS_DIR", []),
+        ("NODE_NAME", []),
+        ("REDIS_HOST", []),
+        ("GATEHOUSE_LOG", ["GATEHOUSE_LOG is no setting"]),
+        *(
+            (wrong, [f"{wrong} is no setting; did you mean {right}?"])
+            for wrong, right in (
+                ("DB_PROT", "DB_PORT"),
+                ("DB_SSLMODE", "DB_SSL_MODE"),
+                ("RATE_LIMIT_PER_MINUTES", "RATE_LIMIT_PER_MINUTE"),
+                ("SECRET_DIR", "SECRETS_DIR"),
+            )
+        ),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_told(
+    name: str, warnings: list[str]
+) -> None:
+    """As is one that claims to be ours; others are somebody else's."""
+    assert warnings == misspelt({name: "x"})
 
 
 def test_a_verb_of_the_database_names_its_own(

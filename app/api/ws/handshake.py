@@ -9,7 +9,11 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope, Send
 
 from app.auth import bearer_token
-from app.constants import WS_SUBPROTOCOL, WS_TOKEN_SUBPROTOCOL_PREFIX
+from app.constants import (
+    DEFAULT_PORTS,
+    WS_SUBPROTOCOL,
+    WS_TOKEN_SUBPROTOCOL_PREFIX,
+)
 from app.exceptions import (
     AppError,
     NotFound,
@@ -22,8 +26,6 @@ from app.utils.problems import problem_response
 
 if TYPE_CHECKING:
     from app.lifespan import Container
-
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 async def find_token(container: "Container", scope: Scope) -> Token | None:
@@ -78,7 +80,7 @@ def check_origin(headers: Headers, allowed: Iterable[str]) -> None:
 
 def _is_same(origin: str, host: str) -> bool:
     scheme, _, netloc = origin.partition("://")
-    port = _DEFAULT_PORTS.get(scheme)
+    port = DEFAULT_PORTS.get(scheme)
     if port is None or not netloc:
         return False
     return netloc.lower().removesuffix(port) == host.lower().removesuffix(port)
