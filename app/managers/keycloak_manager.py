@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from app.exceptions import (
     AppError,
+    InvalidField,
     InvalidInput,
     Unauthenticated,
     Unavailable,
@@ -65,12 +66,12 @@ class KeycloakManager:
         """Exchange a password for tokens.
 
         Raises:
-            InvalidInput: The text cannot be sent to Keycloak.
+            InvalidField: The text cannot be sent to Keycloak.
             Unauthenticated: Keycloak refuses; it is not told whether there
                 is such a user.
             Unavailable: Keycloak is away or refuses this service.
         """
-        _check_readable(username, password)
+        _check_readable(username=username, password=password)
         call = self._client.a_token(username, password)
         return _token_set(await self._ask(call, _LOGIN_REFUSED))
 
@@ -78,11 +79,11 @@ class KeycloakManager:
         """Exchange a refresh token for new tokens.
 
         Raises:
-            InvalidInput: The text cannot be sent to Keycloak.
+            InvalidField: The text cannot be sent to Keycloak.
             Unauthenticated: The token is unknown, expired or revoked.
             Unavailable: Keycloak is away or refuses this service.
         """
-        _check_readable(refresh_token)
+        _check_readable(refresh_token=refresh_token)
         call = self._client.a_refresh_token(refresh_token)
         return _token_set(await self._ask(call, _SESSION_REFUSED))
 
@@ -90,11 +91,11 @@ class KeycloakManager:
         """End the session that the refresh token belongs to.
 
         Raises:
-            InvalidInput: The text cannot be sent to Keycloak.
+            InvalidField: The text cannot be sent to Keycloak.
             Unauthenticated: The token is unknown, expired or revoked.
             Unavailable: Keycloak is away or refuses this service.
         """
-        _check_readable(refresh_token)
+        _check_readable(refresh_token=refresh_token)
         await self._ask(self._client.a_logout(refresh_token), _SESSION_REFUSED)
 
     async def close(self) -> None:
@@ -114,9 +115,11 @@ class KeycloakManager:
         raise failure
 
 
-def _check_readable(*texts: str) -> None:
-    if any(_UNREADABLE.search(text) for text in texts):
-        raise InvalidInput("NUL and unpaired surrogates are not text")
+def _check_readable(**texts: str) -> None:
+    for name, text in texts.items():
+        if _UNREADABLE.search(text):
+            message = "NUL and unpaired surrogates are not text"
+            raise InvalidField(name, message, "unreadable")
 
 
 def _translate(error: KeycloakError, refused: str) -> AppError:

@@ -81,8 +81,11 @@ def _placed(error: Mapping[str, Any]) -> Mapping[str, Any]:
     """Say that the body is no JSON as the socket says it of a message.
 
     The framework puts the position where a list's index would be. A field
-    that is JSON in itself stays where it is.
+    that is JSON in itself stays where it is. A body that is not said to be
+    JSON has not been read, and so is still bytes.
     """
+    if error["loc"] == ("body",) and isinstance(error["input"], bytes):
+        return _NOT_SAID_TO_BE_JSON
     if error["msg"] != _NO_JSON:
         return error
     where, at = error["loc"]
@@ -102,6 +105,11 @@ def _count(error: Exception, scope: Scope) -> None:
     app_errors_total.labels(type(error).__name__, handler).inc()
 
 
+_NOT_SAID_TO_BE_JSON: Final = {
+    "loc": ["header", "Content-Type"],
+    "msg": "The body should be JSON, and be said to be application/json",
+    "type": "content_type",
+}
 _NO_JSON: Final = "JSON decode error"
 """What the framework says of a whole body."""
 _UNREADABLE: Final = HTTPStatus.BAD_REQUEST.value

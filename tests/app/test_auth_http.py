@@ -57,23 +57,31 @@ async def test_refresh_and_logout(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body"),
+    ("path", "body", "wrong"),
     [
-        ("/auth/login", {}),
-        ("/auth/login", {"username": "reader"}),
-        ("/auth/login", {"username": "", "password": "x"}),
-        ("/auth/login", {"username": 1, "password": "x"}),
-        ("/auth/login", {**LOGIN, "extra": 1}),
-        ("/auth/login", {"username": "a\0b", "password": "x"}),
-        ("/auth/refresh", {}),
-        ("/auth/refresh", {"refresh_token": "x" * 16_385}),
-        ("/auth/logout", {"refresh_token": None}),
+        ("/auth/login", {}, ["username", "password"]),
+        ("/auth/login", {"username": "reader"}, ["password"]),
+        ("/auth/login", {"username": "", "password": "x"}, ["username"]),
+        ("/auth/login", {"username": 1, "password": "x"}, ["username"]),
+        ("/auth/login", {**LOGIN, "extra": 1}, ["extra"]),
+        ("/auth/login", {**LOGIN, "username": "a\0b"}, ["username"]),
+        ("/auth/login", {**LOGIN, "password": "a\0b"}, ["password"]),
+        ("/auth/refresh", {}, ["refresh_token"]),
+        ("/auth/refresh", {"refresh_token": "\0"}, ["refresh_token"]),
+        ("/auth/refresh", {"refresh_token": "x" * 16_385}, ["refresh_token"]),
+        ("/auth/logout", {"refresh_token": None}, ["refresh_token"]),
+        ("/auth/logout", {"refresh_token": "\0"}, ["refresh_token"]),
     ],
     ids=lambda value: str(value)[:50],
 )
 async def test_unreadable_input(
-    client: httpx.AsyncClient, path: str, body: dict[str, Any]
+    client: httpx.AsyncClient,
+    path: str,
+    body: dict[str, Any],
+    wrong: list[str],
 ) -> None:
-    """What the schema does not allow is answered 422."""
+    """What is no input is answered 422, which names each field."""
     response = await client.post(path, json=body)
     assert 422 == response.status_code
+    places = [error["loc"] for error in response.json()["errors"]]
+    assert [["body", name] for name in wrong] == places

@@ -103,12 +103,14 @@ async def test_processes_that_disagree_hear_of_it_from_keycloak(
 async def test_a_database_that_is_not_there_is_down(
     make_service: MakeService,
 ) -> None:
-    """Health tells so, and everything else goes on."""
+    """Health tells so, and when to ask again; everything else goes on."""
     with make_service(main_redis_db=MAIN, auth_redis_db=ABSENT) as pod:
         async with httpx.AsyncClient(base_url=pod.url) as client:
-            states = (await client.get("/health")).json()
+            health = await client.get("/health")
             ready = (await client.get("/readyz")).status_code
             metrics = (await client.get("/metrics")).text
+    states = health.json()
+    assert (503, "2") == (health.status_code, health.headers["retry-after"])
     assert ("up", "down", 200) == (
         states["redis"],
         states["auth_redis"],

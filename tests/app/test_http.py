@@ -229,6 +229,23 @@ async def test_an_unreadable_body_is_told_as_a_field(
     assert error["msg"]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [None, "text/plain", "application/x-www-form-urlencoded"],
+)
+async def test_a_body_that_is_not_said_to_be_json_is_told_so(
+    client: httpx.AsyncClient, as_user: AsUser, said: str | None
+) -> None:
+    """The place is the header, which `curl --data` sets to something else."""
+    headers = {**as_user("editor"), **({"Content-Type": said} if said else {})}
+    answer = await client.post(
+        "/authors", content=b'{"name": "x"}', headers=headers
+    )
+    (error,) = is_problem(answer, 422)["errors"]
+    assert ["header", "Content-Type"] == error["loc"]
+    assert "application/json" in error["msg"]
+
+
 class Texts(BaseModel):
     """What a package may ask for: text that is JSON in itself."""
 

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from app.constants import RETRY_AFTER_SECONDS
 from app.dependencies import ContainerDep
 from app.utils.health import UP, States
 
@@ -47,9 +48,11 @@ async def get_health(container: ContainerDep) -> JSONResponse:
 
 
 def _answer(states: States) -> JSONResponse:
-    healthy = all(state == UP for state in states.values())
+    headers = {"Cache-Control": "no-store"}
+    if all(state == UP for state in states.values()):
+        return JSONResponse({"status": UP, **states}, headers=headers)
     return JSONResponse(
-        {"status": UP if healthy else "down", **states},
-        HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE,
-        {"Cache-Control": "no-store"},
+        {"status": "down", **states},
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        headers | {"Retry-After": str(RETRY_AFTER_SECONDS)},
     )
