@@ -18,6 +18,7 @@ from app.utils.metrics import (
 PROBLEM_JSON = "application/problem+json"
 DETAILS = {
     HTTPStatus.BAD_REQUEST: "No valid HTTP/1.1 request or handshake.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "A handshake is a GET.",
     HTTPStatus.REQUEST_TIMEOUT: "The request was not finished in time.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
         "Request line and headers, or trailers, are longer than "
@@ -46,10 +47,11 @@ def problem(status: HTTPStatus, request_id: RequestId) -> bytes:
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
+        "detail": DETAILS.get(status, DETAILS[HTTPStatus.BAD_REQUEST]),
         "request_id": request_id,
     }
-    if status in DETAILS:
-        document["detail"] = DETAILS[status]
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        document["retry_after"] = c.RETRY_AFTER_SECONDS
     return json.dumps(document).encode()
 
 

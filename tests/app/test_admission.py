@@ -1,6 +1,7 @@
 """A process that is short of something refuses who is new, and goes on."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -72,7 +73,9 @@ async def opened(
         return await stack.enter_async_context(connection)
     except InvalidStatus as error:
         response = error.response
-        return f"{response.status_code} {response.headers['Retry-After']}"
+        wait = response.headers["Retry-After"]
+        assert wait == str(json.loads(response.body)["retry_after"])
+        return f"{response.status_code} {wait}"
     except (OSError, InvalidHandshake):
         return "cut off"
 

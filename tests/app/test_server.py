@@ -405,6 +405,10 @@ def assert_problem(response: Response, status: int) -> None:
     problem = json.loads(body)
     assert status == problem["status"]
     assert headers["x-request-id"] == problem["request_id"]
+    assert headers.get("retry-after", "") == str(
+        problem.get("retry_after", "")
+    )
+    assert problem["detail"]
     assert headers["connection"] == "close"
 
 
