@@ -602,3 +602,20 @@ def test_every_mount_has_its_volume(renderer: Renderer) -> None:
             for container in containers_of(pod):
                 mounts = {m["name"] for m in container.get("volumeMounts", ())}
                 assert mounts <= volumes | claims, name
+
+
+def test_a_field_that_kubernetes_does_not_know_is_told() -> None:
+    """Else the tests before this one could say nothing."""
+    metadata = {"name": "x"}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+    too_many = {**service, "spec": {"port": 1}}
+    of_another_type = {**service, "spec": {"ports": [{"port": "a"}]}}
+    assert [
+        (
+            "Service x: spec: Additional properties are not allowed"
+            " ('port' was unexpected)"
+        )
+    ] == complaints(too_many)
+    assert [
+        'Service x: spec.ports.0.port: "a" is not of type "integer"'
+    ] == complaints(of_another_type)
