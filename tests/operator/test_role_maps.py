@@ -110,6 +110,57 @@ def test_a_role_of_two_maps_is_the_older_ones() -> None:
     assert from_lines(edit.texts) == after.permission_map
 
 
+def test_an_older_map_takes_one_role_of_a_newer_and_no_more() -> None:
+    """What was good of the newer map stays, but for that role."""
+    both = decided(source(), source(2, texts={"more": "ws ME\n"})).compiled
+    edit = {**ADMIN, **READER, "more": "ws GET_BOOKS\n"}
+    newer = source(2, version=11, texts={"more": "ws ME\n", "x": "ws ME\n"})
+    grown = decided(source(), newer, after=both).compiled
+    outcome = decided(source(version=12, texts=edit), newer, after=grown)
+    assert [newer] == [one.source for one in outcome.rejected]
+    assert (
+        from_lines({**edit, "x": "ws ME\n"}) == outcome.compiled.permission_map
+    )
+
+
+def test_maps_that_no_configmap_can_hold_are_rejected() -> None:
+    """The newer one is, with the reason; the older one is in force."""
+    line = f"# {'x' * 998}\n"
+    big = source(2, texts={"other": line * 998})
+    outcome = decided(source(), big)
+    (rejected,) = outcome.rejected
+    assert big == rejected.source
+    assert (
+        "all maps together take 1000179 bytes, with what each role may do"
+        " written out, and 1000000 is the most"
+    ) == rejected.findings[0]
+    assert FIRST.permission_map == outcome.compiled.permission_map
+
+
+def test_a_map_that_grows_puts_the_newer_ones_out_and_says_so() -> None:
+    """Nothing is in force that cannot be recorded."""
+    big = {"big": f"# {'x' * 998}\n" * 400}
+    first = decided(source(), source(2, texts=big)).compiled
+    grown = source(version=12, texts={**ADMIN, **READER, "a": 2 * big["big"]})
+    outcome = decided(grown, source(2, texts=big), after=first)
+    assert ["map-2"] == [one.source.name for one in outcome.rejected]
+    assert ["uid-1"] == list(outcome.compiled.sources)
+
+
+def test_includes_that_multiply_without_end_are_rejected() -> None:
+    """A text of some bytes could be a map of gigabytes."""
+    texts = {"r0000": "".join(f"ws P{n}\n" for n in range(4000))}
+    for number in range(1, 1000):
+        texts[f"r{number:04}"] = f"include r{number - 1:04}\n"
+    outcome = decided(source(version=11, texts=texts), after=FIRST)
+    (rejected,) = outcome.rejected
+    assert (
+        "r0062: with what each role includes there are more than 250000"
+        " permissions"
+    ) == "; ".join(rejected.findings)
+    assert FIRST.permission_map == outcome.compiled.permission_map
+
+
 def test_a_newer_map_may_include_a_role_of_an_older_one() -> None:
     """All maps together are one."""
     editor = {"editor": "include reader\n"}
@@ -128,6 +179,43 @@ def test_a_deleted_map_stays_until_it_is_forgotten() -> None:
     assert Outcome(FIRST) == kept
     assert BUILT_IN == gone.compiled.permission_map
     assert {} == gone.compiled.sources
+
+
+def test_the_built_in_map_is_in_force_whatever_the_last_map_gave() -> None:
+    """It locks nobody out, and there is no map left to annotate."""
+    rights = "".join(f"ws P{n}\n" for n in range(500))
+    many = decided(source(texts={**ADMIN, "reader": rights})).compiled
+    gone = decided(after=many, forgotten={"uid-1"})
+    assert () == gone.rejected
+    assert BUILT_IN == gone.compiled.permission_map
+
+
+def test_a_deleted_map_that_must_stay_is_told_of() -> None:
+    """Who is left says so, and what to annotate it with."""
+    both = decided(source(texts=READER), source(2, texts=ADMIN)).compiled
+    left = source(texts=READER)
+    outcome = decided(left, after=both, forgotten={"uid-2"})
+    (rejected,) = outcome.rejected
+    assert left == rejected.source
+    assert rejected.findings[0].startswith(
+        "map-2 is deleted and stays in force: nobody would have"
+    )
+    assert both == outcome.compiled
+    forced = source(texts=READER, force=from_lines(READER).digest)
+    after = decided(forced, after=outcome.compiled, forgotten={"uid-2"})
+    assert () == after.rejected
+    assert from_lines(READER) == after.compiled.permission_map
+
+
+def test_the_first_map_without_an_administrator_needs_force() -> None:
+    """Until then the built-in map is in force."""
+    outcome = decided(source(texts=READER))
+    assert BUILT_IN == outcome.compiled.permission_map
+    assert ["map-1"] == [one.source.name for one in outcome.rejected]
+    again = decided(source(texts=READER), after=outcome.compiled)
+    assert outcome == again
+    forced = source(texts=READER, force=from_lines(READER).digest)
+    assert from_lines(READER) == decided(forced).compiled.permission_map
 
 
 def test_a_map_without_the_administrators_permissions_needs_force() -> None:

@@ -48,6 +48,9 @@ FORBIDDEN: Final = re.compile(
 """Characters that no line may hold, not even in a comment."""
 MOST_OF_LINE: Final = 2000
 """How many characters a line may have; a template has 1,000."""
+MOST_GRANTS: Final = 250_000
+"""How many permissions all roles together may have, those that they include
+counted for each: of more, no ConfigMap could hold the map as JSON."""
 
 _FORMS: Final = {
     "ws": (names.PACKAGE,),
@@ -130,7 +133,8 @@ def from_lines(texts: Mapping[str, str]) -> PermissionMap:
 
     Raises:
         PermissionMapError: `key:line: why` for each bad line, each include
-            of a role that is not there, and a circle of includes.
+            of a role that is not there, and a circle of includes; or there
+            are too many permissions with what is included.
     """
     parsed: dict[str, RoleLines] = {}
     findings: list[str] = []
@@ -163,11 +167,19 @@ def _expand(
 ) -> dict[str, frozenset[Permission]]:
     graph = {key: list(lines.includes) for key, lines in parsed.items()}
     expanded: dict[str, frozenset[Permission]] = {}
+    grants = 0
     try:
         for key in TopologicalSorter(graph).static_order():
             included = (expanded[role] for role in graph[key])
             own = parsed[key].permissions
             expanded[key] = frozenset(own).union(*included)
+            grants += len(expanded[key])
+            if grants > MOST_GRANTS:
+                message = (
+                    f"{key}: with what each role includes there are more than"
+                    f" {MOST_GRANTS} permissions"
+                )
+                raise PermissionMapError([message])
     except CycleError as error:
         raise PermissionMapError([_circle(error, parsed)]) from None
     return expanded

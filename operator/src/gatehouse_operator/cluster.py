@@ -91,7 +91,8 @@ class Cluster:
         """
         sealed = seal(compiled.revision, compiled.permission_map, self._key)
         sources = {u: asdict(one) for u, one in compiled.sources.items()}
-        data = {MAP: sealed.decode(), _SOURCES: json.dumps(sources)}
+        recorded = json.dumps(sources, ensure_ascii=False)
+        data = {MAP: sealed.decode(), _SOURCES: recorded}
         if version is None:
             metadata = ObjectMeta(name=self._name)
             await self._client.create(ConfigMap(metadata=metadata, data=data))

@@ -2,19 +2,22 @@
 
 Maps are taken in the order in which they were made, and each must be good
 together with those before it: a role that an older map has is the older
-map's, and a role may be included from an older one. A map that is not good
-is rejected as a whole, and what was last good of it stays.
+map's, a role may be included from an older one, and all must fit into what
+is recorded. A map that is not good is rejected as a whole, and what was last
+good of it stays, but for roles that an older map has got since.
 
 All of it together must not lock everybody out. A set in which nobody has a
 permission of the administrator, or that takes away more than half of what is
 given, is only taken if a map is annotated with the digest of exactly that
-set.
+set. So a map that is deleted stays if those that are left are such a set; if
+none is left there is the built-in map, which locks nobody out.
 
 What was decided is recorded beside the map, with the version of each source
 that it was decided on. Whoever sees an older version than is recorded has
 not heard of everything yet, and decides nothing.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -32,6 +35,8 @@ FORCE: Final = "gatehouse.dev/force"
 """The annotation that names the digest of a map which may lock out."""
 _SHARE: Final = 2
 """One of so many permissions may be taken away at once."""
+MOST_BYTES: Final = 1_000_000
+"""What a ConfigMap holds (1 MiB), less what is recorded beside the maps."""
 
 
 @dataclass(frozen=True)
@@ -126,21 +131,19 @@ def decide(
     texts = _merged(accepted)
     permission_map = from_lines(texts) if accepted else built_in
     following = 1 + max(known_revision, compiled.revision if compiled else 0)
-    if compiled is None:
-        return Outcome(Compiled(following, permission_map, accepted), rejected)
-    if permission_map.digest == compiled.permission_map.digest:
+    if compiled and permission_map.digest == compiled.permission_map.digest:
         is_known = known_revision <= compiled.revision
         revision = compiled.revision if is_known else following
         return Outcome(Compiled(revision, permission_map, accepted), rejected)
-    fault = _lock_out(
-        compiled.permission_map, permission_map, built_in, admin_role
-    )
+    old = compiled.permission_map if compiled else None
+    fault = _lock_out(old, permission_map, built_in, admin_role)
     forces = {source.force for source in sources}
-    if fault is not None and permission_map.digest not in forces:
-        return Outcome(
-            _seen(compiled, sources),
-            (*rejected, *_all_changed(sources, recorded, fault)),
-        )
+    if accepted and fault and permission_map.digest not in forces:
+        stays = Compiled(following, built_in)
+        if compiled is not None:
+            stays = _seen(compiled, sources)
+        refused = _refused(sources, recorded, accepted, fault)
+        return Outcome(stays, (*rejected, *refused))
     return Outcome(Compiled(following, permission_map, accepted), rejected)
 
 
@@ -157,10 +160,10 @@ def _accept(
             _check(source, accepted)
         except PermissionMapError as error:
             rejected.append(Rejected(source, error.findings))
-            texts = last.texts if last else None
+            texts = _last_good(last, accepted) if last else None
         else:
             texts = source.texts
-        if texts is not None and _fits(texts, accepted):
+        if texts is not None:
             accepted[source.uid] = Recorded(
                 source.name, source.created, source.version, texts
             )
@@ -178,19 +181,38 @@ def _check(source: Source, accepted: Mapping[str, Recorded]) -> None:
     ]
     if conflicts:
         raise PermissionMapError(conflicts)
-    from_lines({**_merged(accepted), **source.texts})
+    _check_together({**_merged(accepted), **source.texts})
 
 
-def _fits(texts: Mapping[str, str], accepted: Mapping[str, Recorded]) -> bool:
-    """Say whether what was good is good together with what is now."""
+def _last_good(
+    last: Recorded, accepted: Mapping[str, Recorded]
+) -> Mapping[str, str] | None:
+    """Return what was good and is so together with what is now, if it is."""
     merged = _merged(accepted)
-    if merged.keys() & texts.keys():
-        return False
+    texts = {k: text for k, text in last.texts.items() if k not in merged}
     try:
-        from_lines({**merged, **texts})
+        _check_together({**merged, **texts})
     except PermissionMapError:
-        return False
-    return True
+        return None
+    return texts
+
+
+def _check_together(texts: Mapping[str, str]) -> None:
+    """Look at all texts that are to be in force.
+
+    Raises:
+        PermissionMapError: They are no map, or one that is too big to be
+            recorded.
+    """
+    compiled = from_lines(texts).model_dump_json()
+    written = json.dumps(texts, ensure_ascii=False).encode()
+    size = len(compiled) + len(written)
+    if size > MOST_BYTES:
+        message = (
+            f"all maps together take {size} bytes, with what each role may do"
+            f" written out, and {MOST_BYTES} is the most"
+        )
+        raise PermissionMapError([message])
 
 
 def _merged(accepted: Mapping[str, Recorded]) -> dict[str, str]:
@@ -202,7 +224,7 @@ def _merged(accepted: Mapping[str, Recorded]) -> dict[str, str]:
 
 
 def _lock_out(
-    old: PermissionMap,
+    old: PermissionMap | None,
     new: PermissionMap,
     built_in: PermissionMap,
     admin_role: str,
@@ -217,6 +239,8 @@ def _lock_out(
     }
     if guarded and not guarded & held.keys():
         return f"nobody would have the permissions of {admin_role}; {force}"
+    if old is None:
+        return None
     removed = sum(map(len, diff(old, new).removed.values()))
     given = sum(_held(old).values())
     if removed * _SHARE > given:
@@ -250,12 +274,22 @@ def _seen(compiled: Compiled, sources: Iterable[Source]) -> Compiled:
     )
 
 
-def _all_changed(
-    sources: Iterable[Source], recorded: Mapping[str, Recorded], why: str
+def _refused(
+    sources: Iterable[Source],
+    recorded: Mapping[str, Recorded],
+    accepted: Mapping[str, Recorded],
+    why: str,
 ) -> list[Rejected]:
-    return [
+    """Return who is told: whoever has changed, else all that are left."""
+    changed = [
         Rejected(source, [why])
         for source in sources
         if source.uid not in recorded
         or source.texts != recorded[source.uid].texts
     ]
+    gone = sorted(
+        one.name for uid, one in recorded.items() if uid not in accepted
+    )
+    if gone:
+        why = f"{', '.join(gone)} is deleted and stays in force: {why}"
+    return changed or [Rejected(source, [why]) for source in sources]
