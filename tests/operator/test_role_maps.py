@@ -181,6 +181,27 @@ def test_a_deleted_map_stays_until_it_is_forgotten() -> None:
     assert {} == gone.compiled.sources
 
 
+def test_a_map_that_is_made_anew_takes_its_own_place() -> None:
+    """At once, before maps that include its roles; a bad one changes nothing.
+
+    As `kubectl replace --force` does.
+    """
+    editor = source(2, texts={"editor": "include reader\n"})
+    both = decided(source(), editor).compiled
+    texts = {**ADMIN, "reader": "ws GET_AUTHORS\nws GET_BOOKS\n"}
+    anew = source(3, version=20, name="map-1", texts=texts)
+    outcome = decided(anew, editor, after=both)
+    after = outcome.compiled
+    assert () == outcome.rejected
+    assert from_lines({**texts, **editor.texts}) == after.permission_map
+    assert {"uid-2", "uid-3"} == set(after.sources)
+    assert outcome == decided(anew, editor, after=after)
+    bad = source(3, version=20, name="map-1", texts={"reader": "wss\n"})
+    refused = decided(bad, editor, after=both)
+    assert [bad] == [one.source for one in refused.rejected]
+    assert both.permission_map == refused.compiled.permission_map
+
+
 def test_the_built_in_map_is_in_force_whatever_the_last_map_gave() -> None:
     """It locks nobody out, and there is no map left to annotate."""
     rights = "".join(f"ws P{n}\n" for n in range(500))

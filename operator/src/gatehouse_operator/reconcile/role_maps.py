@@ -4,7 +4,8 @@ Maps are taken in the order in which they were made, and each must be good
 together with those before it: a role that an older map has is the older
 map's, a role may be included from an older one, and all must fit into what
 is recorded. A map that is not good is rejected as a whole, and what was last
-good of it stays, but for roles that an older map has got since.
+good of it stays, but for roles that an older map has got since. One that is
+deleted and made anew takes its own place.
 
 All of it together must not lock everybody out. A set in which nobody has a
 permission of the administrator, or that takes away more than half of what is
@@ -120,7 +121,7 @@ def decide(
             gone are in force as they were recorded.
         known_revision: A number that pods have seen; the next is higher.
     """
-    recorded = compiled.sources if compiled else {}
+    recorded = _inherited(sources, compiled.sources if compiled else {})
     there = {source.uid for source in sources}
     kept = {
         uid: one
@@ -147,6 +148,14 @@ def decide(
     return Outcome(Compiled(following, permission_map, accepted), rejected)
 
 
+def _inherited(
+    sources: Iterable[Source], recorded: Mapping[str, Recorded]
+) -> dict[str, Recorded]:
+    """Return what is recorded, with what was made anew for what it was."""
+    named = {source.name: source.uid for source in sources}
+    return {named.get(one.name, uid): one for uid, one in recorded.items()}
+
+
 def _accept(
     sources: Collection[Source],
     recorded: Mapping[str, Recorded],
@@ -154,7 +163,10 @@ def _accept(
 ) -> tuple[dict[str, Recorded], tuple[Rejected, ...]]:
     accepted = dict(kept)
     rejected = []
-    for source in sorted(sources, key=lambda s: (s.created, s.name)):
+    for created, source in sorted(
+        ((_created(source, recorded), source) for source in sources),
+        key=lambda one: (one[0], one[1].name),
+    ):
         last = recorded.get(source.uid)
         try:
             _check(source, accepted)
@@ -165,9 +177,15 @@ def _accept(
             texts = source.texts
         if texts is not None:
             accepted[source.uid] = Recorded(
-                source.name, source.created, source.version, texts
+                source.name, created, source.version, texts
             )
     return accepted, tuple(rejected)
+
+
+def _created(source: Source, recorded: Mapping[str, Recorded]) -> str:
+    """Return since when there is a map of this name."""
+    last = recorded.get(source.uid)
+    return last.created if last else source.created
 
 
 def _check(source: Source, accepted: Mapping[str, Recorded]) -> None:
