@@ -2,13 +2,17 @@
 
 import asyncio
 
+import httpx2
 import pytest
+from lightkube.core.exceptions import ApiError
 
 from gatehouse_operator.errors import (
+    ClientSecretMissing,
     KeycloakAway,
     NotKept,
     NotOwned,
     Refused,
+    SecretMissing,
 )
 from gatehouse_operator.keycloak.breaker import Breaker
 from gatehouse_operator.reconcile.actions import Action, Do, What
@@ -22,6 +26,7 @@ from gatehouse_operator.reconcile.status import (
 )
 from gatehouse_operator.resources.resource import Key, Resource
 from gatehouse_operator.sync.carry import Carried
+from gatehouse_operator.sync.controller import trouble_of
 from gatehouse_operator.sync.view import View
 from gatehouse_operator.workqueue import WorkQueue
 
@@ -80,8 +85,8 @@ def test_nobody_asks_a_keycloak_that_is_away() -> None:
     breaker = Breaker(failures=2, seconds=1, clock=lambda: now[0])
     for _ in range(2):
         breaker.check()
-        breaker.failed()
-    with pytest.raises(KeycloakAway):
+        breaker.failed("Keycloak answers 503")
+    with pytest.raises(KeycloakAway, match="answers 503"):
         breaker.check()
     now[0] = 2.0
     breaker.check()
@@ -183,6 +188,37 @@ def test_a_short_absence_is_not_told_of_and_a_long_one_is_unknown() -> None:
     assert "True" == facts_of_trouble(away, 3)["Degraded"].status
     assert {} == facts_of_trouble(NotKept("roles"), 1)
     assert "False" == facts_of_trouble(NotOwned("foreign"), 1)["Ready"].status
+
+
+def test_a_client_that_is_refused_may_have_its_secret_all_the_same() -> None:
+    """What is known of the Secret is said; a missing one is not ready."""
+    written = Fact("True", "Written")
+    refused = facts_of_trouble(Refused("no such scope"), 1, written)
+    missing = facts_of_trouble(ClientSecretMissing("Secret x"), 1)
+    absent = facts_of_trouble(SecretMissing("Secret of a user"), 1)
+    assert written == refused["SecretReady"]
+    assert Fact("False", "SecretMissing", "Secret x") == missing["SecretReady"]
+    assert {"Ready", "Synced"} == absent.keys()
+
+
+def test_what_the_api_server_refuses_is_not_its_absence() -> None:
+    """A name that it takes not, or a right that is missing: it is known."""
+
+    def answer(code: int) -> ApiError:
+        status = {"code": code, "message": "no", "reason": "Why"}
+        return ApiError(response=httpx2.Response(code, json=status))
+
+    said = [
+        (fact.status, fact.reason)
+        for error in (answer(403), answer(422), answer(500), OSError())
+        for fact in (facts_of_trouble(trouble_of(error), 3)["Synced"],)
+    ]
+    assert [
+        ("False", "ClusterRefused"),
+        ("False", "ClusterRefused"),
+        ("Unknown", "ClusterAway"),
+        ("Unknown", "ClusterAway"),
+    ] == said
 
 
 def resource(name: str, uid: str, version: int) -> Resource:

@@ -21,6 +21,13 @@ class ClusterAway(Trouble):
     is_passing = True
 
 
+class ClusterRefused(Trouble):
+    """The API server does not take what the operator writes, or lets it."""
+
+    reason = "ClusterRefused"
+    is_passing = True
+
+
 class InvalidSpec(Trouble):
     """The spec cannot be read."""
 
@@ -44,6 +51,10 @@ class SecretMissing(Trouble):
     """A Secret that is named has no such key, or is not there."""
 
     reason = "SecretMissing"
+
+
+class ClientSecretMissing(SecretMissing):
+    """It is the one with which a client is to sign in."""
 
 
 class NotKept(Trouble):

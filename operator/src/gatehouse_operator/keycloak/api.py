@@ -184,7 +184,7 @@ class KeycloakApi(AdminApi):
 
     def _counted(self, error: KeycloakError) -> KeycloakError:
         if isinstance(error, KeycloakAway):
-            self._breaker.failed()
+            self._breaker.failed(str(error))
         else:
             self._breaker.succeeded()
         return error

@@ -2,7 +2,8 @@
 
 After some failures in a row nobody is let through for a while; then one call
 is, and its end decides whether all are, or the while is doubled (Nygard,
-"Release It!", 5.2).
+"Release It!", 5.2). Whoever is not let through is told what the last call was,
+so that all say the same of one outage.
 """
 
 import random
@@ -35,6 +36,7 @@ class Breaker:
         self._clock = clock
         self._failures = 0
         self._opens_at = 0.0
+        self._why = ""
 
     @property
     def is_open(self) -> bool:
@@ -49,7 +51,7 @@ class Breaker:
         """
         left = self._opens_at - self._clock()
         if left > 0:
-            raise KeycloakAway("Keycloak is away", retry_after=left)
+            raise KeycloakAway(self._why, retry_after=left)
         if self._failures >= self._allowed:  # the others wait for this one
             self._opens_at = self._clock() + self._pause()
 
@@ -58,8 +60,9 @@ class Breaker:
         self._failures = 0
         self._opens_at = 0.0
 
-    def failed(self) -> None:
-        """Note that it has not."""
+    def failed(self, why: str) -> None:
+        """Note that it has not, and what came instead."""
+        self._why = why
         self._failures += 1
         if self._failures >= self._allowed:
             self._opens_at = self._clock() + self._pause()

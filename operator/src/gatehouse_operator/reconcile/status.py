@@ -8,7 +8,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gatehouse_operator.errors import ClusterAway, KeycloakAway, Trouble
+from gatehouse_operator.errors import (
+    ClientSecretMissing,
+    ClusterAway,
+    KeycloakAway,
+    Trouble,
+)
 
 READY: Final = "Ready"
 SYNCED: Final = "Synced"
@@ -86,12 +91,15 @@ def facts_of(report: Report) -> dict[str, Fact]:
     return facts
 
 
-def facts_of_trouble(trouble: Trouble, failures: int) -> dict[str, Fact]:
+def facts_of_trouble(
+    trouble: Trouble, failures: int, secret: Fact | None = None
+) -> dict[str, Fact]:
     """Return the conditions of a resource that could not be brought.
 
     Args:
         trouble: Why.
         failures: How often in a row.
+        secret: How it is with the Secret, if that is known.
     """
     lasts = failures >= _FAILURES
     if trouble.is_passing and not lasts:
@@ -100,6 +108,10 @@ def facts_of_trouble(trouble: Trouble, failures: int) -> dict[str, Fact]:
     is_known = not isinstance(trouble, (KeycloakAway, ClusterAway))
     fact = Fact("False" if is_known else "Unknown", reason, message)
     facts = {READY: fact, SYNCED: fact}
+    if isinstance(trouble, ClientSecretMissing):
+        secret = fact
+    if secret is not None:
+        facts[SECRET_READY] = secret
     if lasts:
         facts[DEGRADED] = Fact("True", reason, message)
     return facts

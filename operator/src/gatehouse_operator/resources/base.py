@@ -18,6 +18,16 @@ GROUP: Final = "gatehouse.dev"
 VERSION: Final = "v1alpha1"
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+SecretName = Annotated[
+    str,
+    Field(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*$"),
+]
+"""What Kubernetes takes as the name of a Secret."""
+SecretKey = Annotated[
+    str, Field(min_length=1, max_length=253, pattern="^[-._a-zA-Z0-9]+$")
+]
+"""What Kubernetes takes as a key in a Secret."""
 _SET: Final = {"x-kubernetes-list-type": "set"}
 Names = Annotated[list[Name], Field(max_length=1000, json_schema_extra=_SET)]
 FewNames = Annotated[list[Name], Field(max_length=50, json_schema_extra=_SET)]

@@ -11,6 +11,8 @@ from gatehouse_operator.resources.base import (
     Name,
     Names,
     Part,
+    SecretKey,
+    SecretName,
     Status,
     immutable,
     rules,
@@ -118,15 +120,15 @@ class Secret(Part):
         )
     )
 
-    name: Name | None = None
+    name: SecretName | None = None
     """The Secret that is written, owned by this resource."""
     rotate_every: Annotated[
         str | None, Field(pattern="^[1-9][0-9]{0,5}(m|h)$")
     ] = None
     """How long a secret lives, such as 720h."""
-    existing: Name | None = None
+    existing: SecretName | None = None
     """A Secret that is read instead."""
-    key: Name | None = None
+    key: SecretKey | None = None
     """The key in the existing Secret; client-secret if not given."""
 
 

@@ -10,6 +10,8 @@ from gatehouse_operator.resources.base import (
     Name,
     Names,
     Part,
+    SecretKey,
+    SecretName,
     Status,
     immutable,
     rules,
@@ -70,9 +72,9 @@ class RealmEvents(Part):
 class PasswordFrom(Part):
     """Where a password is kept."""
 
-    name: Name
+    name: SecretName
     """The Secret."""
-    key: Name
+    key: SecretKey
     """The key in it."""
 
 

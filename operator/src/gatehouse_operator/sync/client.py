@@ -3,10 +3,12 @@
 from functools import partial
 
 from gatehouse_operator.errors import (
+    ClientSecretMissing,
     NotKept,
     NotOwned,
     NotThere,
     RealmNotReady,
+    SecretMissing,
 )
 from gatehouse_operator.keycloak.clients import (
     Clients,
@@ -166,7 +168,10 @@ class ClientSync:
         if spec.secret is None or spec.secret.existing is None:
             return None
         name, key = spec.secret.existing, spec.secret.key or _KEY
-        return await read_secret(self._kube, name, key)
+        try:
+            return await read_secret(self._kube, name, key)
+        except SecretMissing as error:
+            raise ClientSecretMissing(str(error)) from None
 
     async def _find(
         self, realm: str, spec: KeycloakClientSpec

@@ -11,12 +11,20 @@ import asyncio
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import structlog
 from httpx2 import HTTPError
+from lightkube.core.exceptions import ApiError
 
-from gatehouse_operator.errors import ClusterAway, NotKept, Trouble
+from gatehouse_operator.errors import (
+    ClusterAway,
+    ClusterRefused,
+    NotKept,
+    SecretMissing,
+    Trouble,
+)
 from gatehouse_operator.keycloak_metrics import (
     drift_total,
     queue_depth,
@@ -43,6 +51,12 @@ from gatehouse_operator.sync.view import View
 from gatehouse_operator.workqueue import WorkQueue
 
 _WORKERS: Final = 8
+_REFUSALS: Final = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+"""What the API server says of a write that it would never take."""
 
 logger = structlog.get_logger(__name__)
 
@@ -167,7 +181,7 @@ class Controller:
             try:
                 await self._handle(key)
             except (HTTPError, OSError) as error:
-                self._failed(key, ClusterAway(str(error)))
+                self._failed(key, trouble_of(error))
             except Exception:
                 self._queue.failed(key)
                 reconciles_total.labels(key.kind, "failed").inc()
@@ -208,11 +222,11 @@ class Controller:
             await self._in_trouble(resource, trouble)
             return
         except (HTTPError, OSError) as error:
-            await self._in_trouble(resource, ClusterAway(str(error)))
+            await self._in_trouble(resource, trouble_of(error))
             return
         await self._tell_of(resource, report)
         if report.trouble is not None:
-            await self._in_trouble(resource, report.trouble, report.extra)
+            await self._in_trouble(resource, report.trouble, report)
             return
         self._queue.succeeded(key)
         reconciles_total.labels(key.kind, "done").inc()
@@ -234,12 +248,13 @@ class Controller:
         self,
         resource: Resource,
         trouble: Trouble,
-        extra: Mapping[str, Any] | None = None,
+        report: Report | None = None,
     ) -> None:
         failures = self._failed(resource.key, trouble)
-        facts = facts_of_trouble(trouble, failures)
+        secret = report.secret if report else None
+        facts = facts_of_trouble(trouble, failures, secret)
         if facts:
-            await self._write(resource, facts, extra or {})
+            await self._write(resource, facts, report.extra if report else {})
 
     async def _tell_of(self, resource: Resource, report: Report) -> None:
         """Tell what has changed."""
@@ -302,7 +317,11 @@ class Controller:
                 message,
                 warns=condition["reason"] != "Paused",
             )
-        elif kind == SECRET_READY and status == "False":
+        elif (
+            kind == SECRET_READY
+            and status == "False"
+            and condition["reason"] != SecretMissing.reason  # said by Synced
+        ):
             await self._say(resource, condition["reason"], message, warns=True)
 
     async def _say(
@@ -319,6 +338,13 @@ class Controller:
         for one in self._view.all():
             if one.kind == CLIENT and one.spec.get("realmRef") == realm:
                 self._queue.add(one.key)
+
+
+def trouble_of(error: Exception) -> Trouble:
+    """Say what it means that the API server has not done something."""
+    if isinstance(error, ApiError) and error.status.code in _REFUSALS:
+        return ClusterRefused(str(error))
+    return ClusterAway(str(error))
 
 
 def _extra(report: Report) -> dict[str, Any]:

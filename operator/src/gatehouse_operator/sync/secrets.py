@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from lightkube.resources.core_v1 import Secret
+
 from gatehouse_operator.errors import NotOwned
 from gatehouse_operator.keycloak.admin import AdminApi
 from gatehouse_operator.keycloak.clients import (
@@ -21,7 +23,7 @@ from gatehouse_operator.keycloak.clients import (
     Representation,
 )
 from gatehouse_operator.kube import MADE_FOR_CLIENT, Kube, owner_of, values
-from gatehouse_operator.reconcile.status import Fact
+from gatehouse_operator.reconcile.status import SECRET_READY, Fact
 from gatehouse_operator.resources.client import KeycloakClientSpec
 from gatehouse_operator.resources.resource import Resource
 
@@ -97,6 +99,10 @@ class ClientSecrets:
             digest = _hash(resource, str(found.get("secret") or ""))
             return SecretReport(Fact("True", "Existing"), digest)
         name = str(wish.name)
+        there = await self._kube.secret(name)
+        if there is not None and owner_of(there) != resource.uid:
+            says = f"Secret {name} is there, and is not ours"
+            return SecretReport(Fact("False", NotOwned.reason, says))
         told: list[tuple[str, str]] = []
         left = _left(wish.rotate_every, found)
         if left is not None and left <= 0:
@@ -107,12 +113,8 @@ class ClientSecrets:
             "client-secret": secret,
             **await self._urls_of(place.realm),
         }
-        try:
-            if await self._write(resource, name, data):
-                told.append(("SecretWritten", f"Secret {name}"))
-        except NotOwned as error:
-            fact = Fact("False", error.reason, str(error))
-            return SecretReport(fact, told=tuple(told))
+        if await self._write(resource, name, there, data):
+            told.append(("SecretWritten", f"Secret {name}"))
         await self._remove_others(resource, name)
         return SecretReport(
             Fact("True", "Written"),
@@ -144,15 +146,16 @@ class ClientSecrets:
         return _seconds(str(rotate_every))
 
     async def _write(
-        self, resource: Resource, name: str, data: dict[str, str]
+        self,
+        resource: Resource,
+        name: str,
+        there: Secret | None,
+        data: dict[str, str],
     ) -> bool:
         """Write a Secret, if it is not so already."""
-        there = await self._kube.secret(name)
         if there is None:
             await self._kube.create_secret(name, data, resource)
             return True
-        if owner_of(there) != resource.uid:
-            raise NotOwned(f"Secret {name} is there, and is not ours")
         labels = (there.metadata and there.metadata.labels) or {}
         has_label = labels.get(MADE_FOR_CLIENT) == "true"
         if data.items() <= values(there).items() and has_label:
@@ -163,8 +166,16 @@ class ClientSecrets:
     async def _remove_others(
         self, resource: Resource, name: str | None
     ) -> None:
-        """Remove what an earlier spec has asked for."""
-        if resource.status.get("observedGeneration") == resource.generation:
+        """Remove what an earlier spec has asked for.
+
+        That is done when the condition says that all is well with this one;
+        the status as a whole may speak of a spec that was not brought yet.
+        """
+        said = resource.condition(SECRET_READY)
+        if (said.get("status"), said.get("observedGeneration")) == (
+            "True",
+            resource.generation,
+        ):
             return
         for one in await self._kube.secrets():
             its_name = one.metadata and one.metadata.name
