@@ -1,6 +1,7 @@
 """What the chart renders, for each of the profiles in its folder `ci`."""
 
 import copy
+import hashlib
 from typing import Any, Final
 
 import pytest
@@ -113,6 +114,22 @@ def test_what_runs_for_long_is_probed(manifests: list[Manifest]) -> None:
             for container in pod["containers"]:
                 probes = {k for k in container if k.endswith("Probe")}
                 assert 3 == len(probes), manifest["metadata"]["name"]
+
+
+def test_what_runs_for_long_is_started_again_for_what_it_reads(
+    manifests: list[Manifest],
+) -> None:
+    """Whatever it reads when it starts: settings, and rights in Redis."""
+    for manifest in manifests:
+        if manifest["kind"] in {"Deployment", "StatefulSet"}:
+            metadata = manifest["spec"]["template"]["metadata"]
+            sums = {
+                key: value
+                for key, value in metadata.get("annotations", {}).items()
+                if key.startswith("checksum/")
+            }
+            assert 1 == len(sums), manifest["metadata"]["name"]
+            assert hashlib.sha256(b"null").hexdigest() not in sums.values()
 
 
 def test_labels_and_names_are_regular(manifests: list[Manifest]) -> None:

@@ -1,12 +1,18 @@
 {{/* What pods have in common; every one is fit for Pod Security `restricted`. */}}
 
-{{/* Labels and annotations of a pod. Give root, component and pods. */}}
+{{/* Labels and annotations of a pod. Give root, component and pods, and its
+     key in secrets.existing: what it reads only when it starts, such as the
+     rights of Redis' users, is in force when that has changed. */}}
 {{- define "gatehouse.podMetadata" -}}
 labels: {{- include "gatehouse.labels" . | nindent 2 }}
   {{- with .pods.labels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- $annotations := merge (dict) (default (dict) .annotations) .pods.annotations }}
+{{- with .secret }}
+{{- $made := index (include "gatehouse.secretData" $.root | fromYaml) . }}
+{{- $annotations = merge (dict "checksum/secret" ($made | toJson | sha256sum)) $annotations }}
+{{- end }}
 {{- with $annotations }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}

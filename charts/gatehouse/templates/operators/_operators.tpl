@@ -1,8 +1,8 @@
 {{/* What the two operators have in common: all but their env. */}}
 
 {{/* The account with its rights, the Service for metrics, and the Deployment
-     up to its container's env. Give what podSpec needs, and the names of more
-     rules. */}}
+     up to its container's env. Give what podMetadata and podSpec need, and the
+     names of more rules. */}}
 {{- define "gatehouse.operator" -}}
 {{- $root := .root -}}
 {{- $name := include "gatehouse.named" (list $root .component) -}}
