@@ -2,9 +2,12 @@
 
 import copy
 import hashlib
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+import yaml
+from helm_python import Chart
 from helm_python.errors import HelmError
 
 from gatehouse_operator.manifests import (
@@ -13,6 +16,7 @@ from gatehouse_operator.manifests import (
     role_map_rules,
 )
 from tests.chart.conftest import (
+    CHART,
     PROFILES,
     Manifest,
     Renderer,
@@ -141,6 +145,73 @@ def test_labels_and_names_are_regular(manifests: list[Manifest]) -> None:
         seen.add(key)
         assert key[1].startswith("gatehouse"), key
         assert len(key[1]) <= 63 or one["apiVersion"].startswith("admission")
+
+
+class Strict(yaml.SafeLoader):
+    """Reads YAML that says nothing twice."""
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Any, Any]:
+        """Read a mapping."""
+        found = super().construct_mapping(node, deep)
+        assert len(node.value) == len(found), node.start_mark
+        return found
+
+
+def test_labels_of_ones_own_are_said_once(renderer: Renderer) -> None:
+    """They win, but those by which pods are found, and text stays text."""
+    part = "app.kubernetes.io/part-of"
+    given = {part: "shop", "app.kubernetes.io/name": "shop", "year": "2026"}
+    values = profile("monitoring")
+    values["commonLabels"] = given
+    values["monitoring"]["serviceMonitors"]["labels"] = {"year": "2027"}
+    values["app"] = {"labels": {COMPONENT: "shop", part: "front"}}
+    texts = renderer.texts(values)
+    found = [
+        one
+        for path, text in texts.items()
+        if path.endswith(".yaml")
+        for one in yaml.load_all(text, Strict)
+        if one and "labels" in one["metadata"]
+    ]
+    (service,) = (
+        one["spec"]["template"]["metadata"]["labels"]
+        for one in found
+        if (one["kind"], one["metadata"]["name"])
+        == ("Deployment", "gatehouse")
+    )
+    assert ("app", "front") == (service[COMPONENT], service[part])
+    labels = [one["metadata"]["labels"] for one in found]
+    assert {"shop"} == {one[part] for one in labels}
+    assert {"gatehouse"} == {one["app.kubernetes.io/name"] for one in labels}
+    assert {"2026", "2027"} == {one["year"] for one in labels}
+
+
+def test_a_namespace_may_be_a_number() -> None:
+    """It is text wherever it stands."""
+    with Chart.load(CHART) as chart:
+        texts = chart.render(
+            profile("monitoring"), name="gatehouse", namespace="2026"
+        )
+    found = [
+        one
+        for path, text in texts.items()
+        if path.endswith(".yaml")
+        for one in yaml.safe_load_all(text)
+    ]
+    assert [] == [where for one in found for where in numbers(one, "2026")]
+
+
+def numbers(value: object, text: str) -> Iterator[str]:
+    """Every number that was to be this text."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from numbers(one, text)
+    elif str(value) == text and not isinstance(value, str):
+        yield text
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -19,26 +19,24 @@
 {{/* The labels that never change. Give root and component. */}}
 {{- define "gatehouse.selector" -}}
 app.kubernetes.io/name: {{ include "gatehouse.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* All labels of an object. Give root and component. */}}
+{{/* All labels of an object. Give root, component, and more of them. Those
+     that select pods are ours, whatever else is given; of others what is
+     given wins. */}}
 {{- define "gatehouse.labels" -}}
-{{ include "gatehouse.selector" . }}
-app.kubernetes.io/part-of: gatehouse
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $selector := include "gatehouse.selector" . | fromYaml -}}
+{{- $chart := printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" -}}
+{{- $ours := dict "app.kubernetes.io/part-of" "gatehouse" "app.kubernetes.io/version" .root.Chart.AppVersion "app.kubernetes.io/managed-by" .root.Release.Service "helm.sh/chart" $chart -}}
+{{- merge $selector (default (dict) .more) .root.Values.commonLabels $ours | toYaml -}}
 {{- end -}}
 
 {{/* Name and labels. Give root, component, and suffix if it is another. */}}
 {{- define "gatehouse.metadata" -}}
 name: {{ include "gatehouse.named" (list .root (default .component .suffix)) }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels: {{- include "gatehouse.labels" . | nindent 2 }}
 {{- end -}}
 

@@ -4,10 +4,7 @@
      key in secrets.existing: what it reads only when it starts, such as the
      rights of Redis' users, is in force when that has changed. */}}
 {{- define "gatehouse.podMetadata" -}}
-labels: {{- include "gatehouse.labels" . | nindent 2 }}
-  {{- with .pods.labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+labels: {{- include "gatehouse.labels" (merge (dict "more" .pods.labels) .) | nindent 2 }}
 {{- $annotations := merge (dict) (default (dict) .annotations) .pods.annotations }}
 {{- with .secret }}
 {{- $made := index (include "gatehouse.secretData" $.root | fromYaml) . }}
