@@ -1,6 +1,7 @@
 """Parts of the operator of Keycloak, each for itself."""
 
 import asyncio
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -11,6 +12,7 @@ from gatehouse_operator.errors import (
     KeycloakAway,
     NotKept,
     NotOwned,
+    RealmNotReady,
     Refused,
     SecretMissing,
 )
@@ -24,8 +26,10 @@ from gatehouse_operator.reconcile.status import (
     facts_of_trouble,
     with_facts,
 )
+from gatehouse_operator.resources.client import KeycloakClientSpec
 from gatehouse_operator.resources.resource import Key, Resource
 from gatehouse_operator.sync.carry import Carried
+from gatehouse_operator.sync.client import ClientSync
 from gatehouse_operator.sync.controller import trouble_of
 from gatehouse_operator.sync.view import View
 from gatehouse_operator.workqueue import WorkQueue
@@ -224,6 +228,32 @@ def test_what_the_api_server_refuses_is_not_its_absence() -> None:
 def resource(name: str, uid: str, version: int) -> Resource:
     """A resource of this version."""
     return Resource("KeycloakClient", name, "space", uid, 1, version, {}, {})
+
+
+@pytest.mark.parametrize("reason", ["NotKept", "Refused", "SecretMissing"])
+def test_a_realm_that_is_ours_holds_no_client_up(reason: str) -> None:
+    """Though something of it is not as it should be; else nobody knows."""
+    spec = KeycloakClientSpec.model_validate(
+        {"realmRef": "shop", "clientId": "web", "type": "public"}
+    )
+
+    def realm_of(why: str) -> str:
+        said = {"type": "Synced", "status": "False", "reason": why}
+        status = {"conditions": [{**said, "message": "no"}]}
+        realm = {"realm": "bookshop"}
+        view = View()
+        view.put(
+            Resource(
+                "KeycloakRealm", "shop", "space", "u", 1, 1, realm, status
+            )
+        )
+        nothing = cast("Any", None)
+        sync = ClientSync(nothing, nothing, nothing, view, "cluster")
+        return sync._realm_of(spec)
+
+    assert "bookshop" == realm_of(reason)
+    with pytest.raises(RealmNotReady, match="shop: no"):
+        realm_of("NotOwned")
 
 
 def test_what_was_heard_during_a_look_is_newer_than_the_look() -> None:

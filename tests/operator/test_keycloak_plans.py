@@ -306,6 +306,19 @@ def test_a_realms_other_attributes_are_sent_along() -> None:
     assert "1" == action.body["attributes"]["own"]
 
 
+def test_what_is_emptied_is_not_there_in_keycloak() -> None:
+    """So no policy for passwords is none, and not one that is not kept."""
+    wanted = RealmState(
+        settings={"passwordPolicy": "", "eventsEnabled": False}
+    )
+    none = RealmState(settings={"passwordPolicy": None, "eventsEnabled": True})
+    some = RealmState(settings={"passwordPolicy": "x", "eventsEnabled": False})
+    fields = [
+        named(plan_realm(wanted, actual, "r")) for actual in (none, some)
+    ]
+    assert [("events.enabled",), ("passwordPolicy",)] == fields
+
+
 def test_a_user_is_made_and_then_left_alone() -> None:
     """Demo users own what they change."""
     user = {"username": "ada", "passwordFrom": {"name": "s", "key": "k"}}

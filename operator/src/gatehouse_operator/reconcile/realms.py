@@ -158,7 +158,8 @@ def _representation(
     settings = {
         key: value
         for key, value in wanted.settings.items()
-        if value != actual.settings.get(key, "" if value == "" else None)
+        if value != actual.settings.get(key)
+        and (value or actual.settings.get(key))  # "" is not there in Keycloak
     }
     marks = {
         key: value

@@ -8,6 +8,7 @@ from gatehouse_operator.errors import (
     NotOwned,
     NotThere,
     RealmNotReady,
+    Refused,
     SecretMissing,
 )
 from gatehouse_operator.keycloak.clients import (
@@ -45,6 +46,8 @@ from gatehouse_operator.sync.secrets import ClientSecrets
 from gatehouse_operator.sync.view import View
 
 _KEY = "client-secret"
+_PARTLY = {error.reason for error in (NotKept, Refused, SecretMissing)}
+"""Of a realm that is there and ours, though not all of it is as it should."""
 
 
 class ClientSync:
@@ -159,7 +162,7 @@ class ClientSync:
         synced = there.condition(SYNCED)
         if not synced:
             raise NotNow("the realm comes first, and then its clients")
-        if synced["status"] == "False":
+        if synced["status"] == "False" and synced["reason"] not in _PARTLY:
             why = synced["message"]
             raise RealmNotReady(f"KeycloakRealm {spec.realm_ref}: {why}")
         return str(there.spec["realm"])
