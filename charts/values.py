@@ -23,7 +23,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[int, Field(ge=0, le=3600)]
 Replicas = Annotated[int, Field(ge=0, le=1000)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[a-zA-Z]*$")]
+Quantity = Annotated[
+    str, Field(pattern=r"^[0-9]+(\.[0-9]+)?([KMGTPE]i|[kMGTPE])?$")
+]
 Text = Annotated[str, Field(max_length=2000)]
 Name = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]
 """A name in Kubernetes, or nothing."""
@@ -32,6 +34,16 @@ Url = Annotated[str, Field(pattern=r"^(https?://[^/\s?#]+(/[^\s?#]*)?)?$")]
 Strings = dict[str, str]
 Objects = list[dict[str, Any]]
 Scalar = str | int | float | bool
+Resources = Annotated[
+    dict[str, Any],
+    Field(
+        json_schema_extra={
+            "propertyNames": {"enum": ["claims", "limits", "requests"]}
+        }
+    ),
+]
+"""Of a container; Helm would leave out what has another name, and say no
+word."""
 
 
 def empty(kind: type) -> Any:
@@ -74,7 +86,7 @@ class OurImage(Image):
 class Pods(Part):
     """What every kind of pod can be told."""
 
-    resources: dict[str, Any] = empty(dict)
+    resources: Resources = empty(dict)
     """Requests and limits of the container."""
     node_selector: Strings = empty(dict)
     """Labels of the nodes that may run it."""
@@ -228,7 +240,7 @@ class App(Pods):
     """The longest that all of this may take; computed if not given."""
     service: ClientService = ClientService()
     disruption_budget: Budget = Budget()
-    resources: dict[str, Any] = resources("200m", "256Mi", "1Gi")
+    resources: Resources = resources("200m", "256Mi", "1Gi")
 
 
 class Autoscaling(Part):
@@ -258,7 +270,7 @@ class Migrations(Pods):
     mode: Literal["job", "init", "none"] = "job"
     """`job`: a Job of each version, `init`: the service's pods before they
     start, one after the other, `none`: you do (`python -m app migrate`)."""
-    resources: dict[str, Any] = resources("100m", "128Mi", "512Mi")
+    resources: Resources = resources("100m", "128Mi", "512Mi")
 
 
 class OperatorRbac(Pods):
@@ -274,7 +286,7 @@ class OperatorRbac(Pods):
     delete_grace_seconds: Count = 60
     """How long a map that is deleted stays in force."""
     disruption_budget: Budget = Budget()
-    resources: dict[str, Any] = resources("20m", "96Mi", "256Mi")
+    resources: Resources = resources("20m", "96Mi", "256Mi")
 
 
 class OperatorKeycloak(Pods):
@@ -286,7 +298,7 @@ class OperatorKeycloak(Pods):
     """The time between two looks at everything in Keycloak."""
     orphan_grace_seconds: Count = 300
     """How long what has no resource any more stays in Keycloak."""
-    resources: dict[str, Any] = resources("20m", "96Mi", "256Mi")
+    resources: Resources = resources("20m", "96Mi", "256Mi")
 
 
 class Operators(Part):
@@ -329,7 +341,7 @@ class Exporter(Pods):
     enabled: bool = False
     """Whether the exporter runs."""
     image: Image
-    resources: dict[str, Any] = resources("10m", "32Mi", "128Mi")
+    resources: Resources = resources("10m", "32Mi", "128Mi")
 
 
 class ExternalPostgres(Part):
@@ -382,7 +394,7 @@ class Postgres(Pods):
             tag="v0.19.1",
         )
     )
-    resources: dict[str, Any] = resources("100m", "256Mi", "1Gi")
+    resources: Resources = resources("100m", "256Mi", "1Gi")
 
 
 class ExternalRedis(Part):
@@ -426,7 +438,7 @@ class Redis(Pods):
             repository="docker.io/oliver006/redis_exporter", tag="v1.82.0"
         )
     )
-    resources: dict[str, Any] = resources("50m", "64Mi", "512Mi")
+    resources: Resources = resources("50m", "64Mi", "512Mi")
 
 
 class KeycloakDatabase(Part):
@@ -525,7 +537,7 @@ class Keycloak(Pods):
     ingress: Host = Host()
     """An Ingress of its own; Keycloak's paths are below `/realms` and
     `/resources` there, its administration is not."""
-    resources: dict[str, Any] = resources("200m", "768Mi", "1536Mi")
+    resources: Resources = resources("200m", "768Mi", "1536Mi")
 
 
 class Ingress(Host):

@@ -37,7 +37,7 @@ SAMPLES: Final[dict[str, list[Any]]] = {
         "https://x.example/auth",
     ],
     "^(sha256:[0-9a-f]{64})?$": ["", f"sha256:{'a1' * 32}"],
-    r"^[0-9]+(\.[0-9]+)?[a-zA-Z]*$": ["1Gi", "500M"],
+    r"^[0-9]+(\.[0-9]+)?([KMGTPE]i|[kMGTPE])?$": ["1Gi", "500M"],
     "^[A-Za-z0-9_.-]+$": ["staff", "Some_Realm"],
     "^/": ["/", "/gate"],
     "^[-._a-zA-Z0-9]+$": ["tls.crt", "a_b-c"],
@@ -103,6 +103,22 @@ def test_files_are_what_is_made_of_the_values() -> None:
         assert text == (CHART / name).read_text("utf-8"), name
     assert (CHART / "README.md").read_text("utf-8").endswith(made.table())
     Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"app": {"resources": {"limit": {"memory": "1Gi"}}}},
+        {"operators": {"rbac": {"resources": {"request": {}}}}},
+        {"postgres": {"storage": {"size": "8GB"}}},
+    ],
+)
+def test_a_typo_in_a_resource_is_refused(
+    renderer: Renderer, values: Values
+) -> None:
+    """Nothing else says so before a pod runs without its limits."""
+    with pytest.raises(HelmError):
+        renderer.check(values)
 
 
 def leaves(
