@@ -116,6 +116,7 @@ def with_origins(make_service: MakeService) -> Iterator[Service]:
         (None, True),
         ("http://127.0.0.1:{port}", True),
         ("https://app.example.org", True),
+        ("HTTPS://App.Example.org", True),
         ("https://app.example.org.evil.example", False),
         ("https://evil.example", False),
         ("http://127.0.0.1", False),

@@ -73,7 +73,7 @@ def check_origin(headers: Headers, allowed: Iterable[str]) -> None:
     origin = headers.get("origin")
     if origin is None or _is_same(origin, headers.get("host", "")):
         return
-    if origin not in allowed and "*" not in allowed:
+    if origin.lower() not in allowed and "*" not in allowed:
         message = "This origin may not open sockets here"
         raise OriginDenied(message)
 
