@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from hiredis import pack_command
 from redis.asyncio import Connection, Redis, SSLConnection
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -34,24 +35,25 @@ class RRedis:
         db: The database's number, where `REDIS_URL` names none.
         hurried: For scripts, and reads that wait for news, which bound their
             time themselves and are never sent twice.
+        over_url: Whether `db` is the number whatever `REDIS_URL` names.
     """
 
     def __init__(
-        self, settings: Settings, db: int, *, hurried: bool = False
+        self,
+        settings: Settings,
+        db: int,
+        *,
+        hurried: bool = False,
+        over_url: bool = False,
     ) -> None:
+        given = _given(settings)
+        number = db if over_url else given.get("db", db)
         overrides = _HURRIED if hurried else {}
-        self.client = with_plain_errors(_client(settings, db, overrides))
+        client = _client(settings, {**given, "db": number}, overrides)
+        self.client = with_plain_errors(client)
+        self.database = int(number)
         self._settings = settings
         self._hurried = hurried
-
-    @property
-    def database(self) -> int:
-        """The database's number."""
-        return int(self._connection_options["db"])
-
-    @property
-    def _connection_options(self) -> dict[str, Any]:
-        return self.client.connection_pool.connection_kwargs
 
     def at(self, db: int | None) -> "RRedis":
         """Return a pool like this to another database, else this itself.
@@ -62,9 +64,7 @@ class RRedis:
         """
         if db is None or db == self.database:
             return self
-        other = RRedis(self._settings, db, hurried=self._hurried)
-        other._connection_options["db"] = db
-        return other
+        return RRedis(self._settings, db, hurried=self._hurried, over_url=True)
 
     @property
     def connections_in_use(self) -> int:
@@ -191,10 +191,16 @@ def _digest(script: str) -> str:
 
 
 def _client(
-    settings: Settings, db: int, overrides: Mapping[str, Any]
+    settings: Settings, given: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> Redis:
+    """Make a client, which connects with its first command.
+
+    Args:
+        settings: How the server is spoken to.
+        given: Where it is, and which database.
+        overrides: What else is to be different.
+    """
     options: dict[str, Any] = {
-        "db": db,
         "max_connections": settings.redis_max_connections,
         "socket_timeout": c.REDIS_SOCKET_TIMEOUT_SECONDS,
         "socket_connect_timeout": c.REDIS_CONNECT_TIMEOUT_SECONDS,
@@ -210,17 +216,21 @@ def _client(
     if settings.redis_uses_tls and settings.redis_ca_file is not None:
         options["ssl_ca_certs"] = str(settings.redis_ca_file)
     if settings.redis_sentinels:
-        return primary(ObservedRedis, settings, options)
+        return primary(ObservedRedis, settings, options, given)
+    return ObservedRedis.from_pool(WaitingPool(**{**options, **given}))
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    """Return where the server is, and who we are to it; the URL wins."""
     if settings.redis_url is not None:
-        url = settings.redis_url.get_secret_value()
-        return ObservedRedis.from_pool(WaitingPool.from_url(url, **options))
+        return dict(parse_url(settings.redis_url.get_secret_value()))
     password = settings.redis_password
-    pool = WaitingPool(
-        SSLConnection if settings.redis_tls_enabled else Connection,
-        host=settings.redis_ip or "",
-        port=settings.redis_port,
-        username=settings.redis_username,
-        password=password.get_secret_value() if password else None,
-        **options,
-    )
-    return ObservedRedis.from_pool(pool)
+    return {
+        "connection_class": (
+            SSLConnection if settings.redis_tls_enabled else Connection
+        ),
+        "host": settings.redis_ip or "",
+        "port": settings.redis_port,
+        "username": settings.redis_username,
+        "password": password.get_secret_value() if password else None,
+    }

@@ -5,10 +5,10 @@ that after a failover commands go to the new one: the old one closes its
 connections, or answers that it only reads.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -16,6 +16,9 @@ from redis.backoff import NoBackoff
 from app import constants as c
 from app.settings import Settings
 from app.storage.redis_pool import WaitingPool
+
+_NOT_OF_A_PRIMARY: Final = frozenset({"host", "port", "connection_class"})
+"""What says where a server is; Sentinels know that of a primary."""
 
 
 class _Pool(WaitingPool, SentinelConnectionPool):
@@ -30,7 +33,10 @@ class _Pool(WaitingPool, SentinelConnectionPool):
 
 
 def primary(
-    kind: type[Redis], settings: Settings, options: dict[str, Any]
+    kind: type[Redis],
+    settings: Settings,
+    options: Mapping[str, Any],
+    given: Mapping[str, Any],
 ) -> Redis:
     """Return a client of whichever server is the primary.
 
@@ -38,8 +44,8 @@ def primary(
         kind: The client's class.
         settings: What names the Sentinels, and the primary to them.
         options: How the primary is spoken to.
+        given: Its name, where a server's host would be, and who we are to it.
     """
-    given = _given(settings)
     asked: dict[str, Any] = {
         "socket_timeout": c.REDIS_CONNECT_TIMEOUT_SECONDS,
         "socket_connect_timeout": c.REDIS_CONNECT_TIMEOUT_SECONDS,
@@ -54,31 +60,14 @@ def primary(
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         addresses, sentinel_kwargs=asked
     )
-    name = given.pop("host")
+    known = {k: v for k, v in given.items() if k not in _NOT_OF_A_PRIMARY}
     client: Redis = sentinel.master_for(
-        name,
+        given["host"],
         redis_class=kind,
         connection_pool_class=_Pool,
-        **{**options, **given},
+        **{**options, **known, "ssl": settings.redis_uses_tls},
     )
     return client
-
-
-def _given(settings: Settings) -> dict[str, Any]:
-    """Return name, user and password of the primary; the URL wins."""
-    if settings.redis_url is None:
-        return {
-            "host": settings.redis_ip,
-            "username": settings.redis_username,
-            "password": _revealed(settings.redis_password),
-            "ssl": settings.redis_uses_tls,
-        }
-    found: dict[str, Any] = dict(
-        parse_url(settings.redis_url.get_secret_value())
-    )
-    found.pop("port", None)
-    found.pop("connection_class", None)
-    return {**found, "ssl": settings.redis_uses_tls}
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -147,3 +147,25 @@ async def test_the_number_that_is_given_is_used(
     assert (expected, is_another) == (info["db"], redis is not main)
     for one in (main, redis):
         await one.close()
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"), [(None, 5), (5, 5), (0, 0), (AUTH, AUTH)]
+)
+async def test_the_number_that_is_given_is_used_behind_sentinels(
+    servers: Servers, auth: int | None, expected: int
+) -> None:
+    """As without them: it wins over that of the URL."""
+    settings = redis_settings(
+        servers, redis_url="redis://gate/5", redis_sentinels="127.0.0.1:1"
+    )
+    main = RRedis(settings, MAIN)
+    redis = main.at(auth)
+    pool: Any = redis.client.connection_pool
+    assert (5, expected, expected) == (
+        main.database,
+        redis.database,
+        pool.make_connection().db,
+    )
+    for one in (main, redis):
+        await one.close()
