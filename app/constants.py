@@ -147,7 +147,11 @@ SOCKETS_AT_ONCE: Final = 100
 """For how many sockets something is done in one turn of the event loop."""
 PUSH_SILENCE_SECONDS: Final = 1.0
 """How long nothing may come from Redis before it is asked."""
-PUSH_RECONNECT_SECONDS: Final = 0.25
+PUSH_RECONNECT_SECONDS: Final = 0.05
+"""How long a process waits after it has failed to listen once, at most; and
+how long it must have listened to be no failure."""
+PUSH_RECONNECT_MAX_SECONDS: Final = 0.5
+"""How long it waits after it has failed many times, at most."""
 PUSH_REQ_ID: Final = "00000000-0000-0000-0000-000000000000"
 """`req_id` of what nobody has asked for."""
 MAX_PUSH_BYTES: Final = 64 * 1024

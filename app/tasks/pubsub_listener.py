@@ -13,6 +13,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from app.constants import (
+    PUSH_RECONNECT_MAX_SECONDS,
     PUSH_RECONNECT_SECONDS,
     PUSH_SILENCE_SECONDS,
     REDIS_CONNECT_TIMEOUT_SECONDS,
@@ -21,6 +22,7 @@ from app.exceptions import Unavailable
 from app.managers.push_hub import PushHub
 from app.schemas.push import Position
 from app.storage.pubsub import PushStream
+from app.utils.reconnecting import Reconnecting
 
 logger = structlog.get_logger(__name__)
 
@@ -37,6 +39,9 @@ class PubSubListener:
         self._stream = stream
         self._hub = hub
         self._fails = False
+        self._reconnecting = Reconnecting(
+            PUSH_RECONNECT_SECONDS, PUSH_RECONNECT_MAX_SECONDS
+        )
 
     async def run(self) -> NoReturn:
         """Listen until cancelled; connect again whenever that fails."""
@@ -47,7 +52,7 @@ class PubSubListener:
                 if not self._fails:
                     logger.warning("pushes wait for Redis", reason=repr(error))
                 self._fails = True
-            await asyncio.sleep(PUSH_RECONNECT_SECONDS)
+            await asyncio.sleep(self._reconnecting.pause())
 
     async def _listen(self) -> None:
         async with self._stream.pubsub() as pubsub:
@@ -55,6 +60,7 @@ class PubSubListener:
                 await pubsub.subscribe(self._stream.channel)
                 await pubsub.get_message(timeout=None)  # that it is
             await self._catch_up()
+            self._reconnecting.works()
             self._say_that_it_works()
             is_deaf = False
             while not is_deaf:

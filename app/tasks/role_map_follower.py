@@ -33,6 +33,7 @@ from app.schemas.permissions import (
     unseal,
 )
 from app.storage.role_maps import RoleMaps
+from app.utils.reconnecting import Reconnecting
 
 logger = structlog.get_logger(__name__)
 
@@ -63,13 +64,16 @@ class RoleMapFollower:
         self._hub = hub
         self._revision = 0
         self._complained: str | None = None
+        self._reconnecting = Reconnecting(
+            c.PUSH_RECONNECT_SECONDS, c.PUSH_RECONNECT_MAX_SECONDS
+        )
 
     async def listen(self) -> NoReturn:
         """Look whenever Redis says so; connect again when that fails."""
         while True:
             with suppress(RedisError, OSError, TimeoutError):
                 await self._hear()
-            await asyncio.sleep(c.PUSH_RECONNECT_SECONDS)
+            await asyncio.sleep(self._reconnecting.pause())
 
     async def poll(self) -> NoReturn:
         """Look twice a second."""
@@ -129,7 +133,9 @@ class RoleMapFollower:
             async with asyncio.timeout(c.REDIS_CONNECT_TIMEOUT_SECONDS):
                 await pubsub.subscribe(CHANGED)
             async for message in pubsub.listen():
-                if message["type"] == "message":
+                if message["type"] == "subscribe":
+                    self._reconnecting.works()
+                elif message["type"] == "message":
                     with suppress(Unavailable):  # it is polled, too
                         await self.look()
 
