@@ -56,10 +56,19 @@ class Supervisor:
         while True:
             try:
                 await work()
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if _is_told_to_end(error):
+                    raise
                 logger.exception("background task failed", task=name)
                 kind = type(error).__name__
                 app_errors_total.labels(kind, f"task {name}").inc()
                 await asyncio.sleep(TASK_ERROR_BACKOFF_SECONDS)
             else:
                 return
+
+
+def _is_told_to_end(error: BaseException) -> bool:
+    """Say whether it is we who are cancelled, not what we waited for."""
+    task = asyncio.current_task()
+    is_cancelled = isinstance(error, asyncio.CancelledError)
+    return is_cancelled and task is not None and task.cancelling() > 0

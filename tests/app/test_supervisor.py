@@ -39,6 +39,25 @@ async def test_a_task_that_mistakes_its_end_is_told_again(
     assert told == 2
 
 
+async def test_work_goes_on_when_what_it_waits_for_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody has told the work itself to end, so it is run again."""
+    monkeypatch.setattr(supervisor, "TASK_ERROR_BACKOFF_SECONDS", 0)
+    done = asyncio.Event()
+    others = [asyncio.create_task(asyncio.sleep(SECONDS))]
+    others[0].cancel()
+
+    async def work() -> None:
+        while others:
+            await others.pop()
+        done.set()
+
+    async with asyncio.timeout(SECONDS), Supervisor() as tasks:
+        tasks.start("unlucky", work)
+        await done.wait()
+
+
 async def test_work_that_is_cancelled_stays_so_when_its_rollback_fails(
     database: Database,
 ) -> None:
