@@ -47,6 +47,8 @@ _BACKOFF_SECONDS: Final = (0.1, 0.5, 1, 2, 4)
 """How long to wait after failures, at most; an edit is looked at at once."""
 _CONVERGE_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.02
+_AWAY_SECONDS: Final = 0.2
+"""How long to wait before pods are looked for in a Redis that was away."""
 
 logger = structlog.get_logger(__name__)
 
@@ -263,10 +265,10 @@ class Keeper:
         """
         late: list[str] = []
         while time.monotonic() - began < _CONVERGE_SECONDS:
-            try:
-                said = await self._publisher.acknowledged()
-            except RedisAway:
-                return
+            said = await self._acknowledged()
+            if said is None:
+                await asyncio.sleep(_AWAY_SECONDS)
+                continue
             late = [one.pod for one in said if one.revision < revision]
             if said and not late:
                 spent = (time.monotonic() - began) * 1000

@@ -1,0 +1,48 @@
+"""What the operator of role maps tells people who have edited one."""
+
+from time import monotonic
+from typing import Any
+
+from app.schemas.permissions import Acknowledgement
+from gatehouse_operator.keeper import Keeper
+from gatehouse_operator.publisher import RedisAway
+
+
+class Cluster:
+    """Notes what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def tell(
+        self, _source: object, reason: str, _text: str, *, warns: bool
+    ) -> None:
+        """Note the reason of an Event."""
+        assert not warns
+        self.told.append(reason)
+
+
+class Publisher:
+    """Reaches Redis again after its first connection was cut."""
+
+    def __init__(self) -> None:
+        self.is_cut = True
+
+    async def acknowledged(self) -> list[Acknowledgement]:
+        """Say what the only pod says, but for the first time."""
+        if self.is_cut:
+            self.is_cut = False
+            raise RedisAway("Redis: ConnectionError")
+        one = Acknowledgement(pod="a", revision=2, applied_at=0, swept=0)
+        return [one]
+
+
+async def test_pods_are_heard_again_when_a_connection_is_lost() -> None:
+    """That a map is in force everywhere is told all the same."""
+    nothing: Any = None
+    cluster: Any = Cluster()
+    publisher: Any = Publisher()
+    keeper = Keeper(nothing, nothing, cluster, publisher, nothing, nothing)
+    source: Any = object()
+    await keeper._converge([source], 2, monotonic())
+    assert ["Converged"] == cluster.told
