@@ -15,6 +15,7 @@ from app.managers.websocket_connection_manager import (
 )
 from app.storage.outbox import Event
 from app.storage.pubsub import PushStream
+from app.storage.redis import RRedis
 from app.tasks.pubsub_listener import PubSubListener
 from app.utils import reconnecting
 from app.utils.reconnecting import Reconnecting
@@ -27,11 +28,6 @@ NEVER = 3600.0
 def longest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pause is as long as it may be."""
     monkeypatch.setattr(reconnecting, "uniform", max)
-
-
-def wait_for_ever(*_: float) -> float:
-    """Take longer than any test."""
-    return NEVER
 
 
 @pytest.mark.usefixtures("longest")
@@ -69,15 +65,16 @@ async def test_pushes_go_on_at_once_when_a_subscription_is_cut(
     make_redis: MakeRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often: whoever listened waits for no next attempt."""
-    clock = partial(next, count())
-    monkeypatch.setattr(reconnecting, "monotonic", clock)
-    monkeypatch.setattr(reconnecting, "uniform", wait_for_ever)
     redis = make_redis()
     stream = PushStream(redis, redis)
     rbac = RBACManager(Catalogue(ws={}, http={}, handlers={}))
     sockets = WebSocketConnectionManager()
     hub = PushHub({}, rbac, sockets, PushHistory(stream))
-    listener = asyncio.create_task(PubSubListener(stream, hub).run())
+    pubsub = PubSubListener(stream, hub)
+    attempts = Reconnecting(0, NEVER)
+    monkeypatch.setattr(attempts, "_bound", NEVER)  # for who has not listened
+    monkeypatch.setattr(pubsub, "_reconnecting", attempts)
+    listener = asyncio.create_task(pubsub.run())
     try:
         async with asyncio.timeout(20):
             for _ in range(5):
@@ -85,7 +82,14 @@ async def test_pushes_go_on_at_once_when_a_subscription_is_cut(
                 newest = await stream.publish([event], None)
                 while hub.position != newest:  # noqa: ASYNC110
                     await asyncio.sleep(0)
-                await redis.client.client_kill_filter(_type="pubsub")
+                await cut(redis)
     finally:
         listener.cancel()
         await asyncio.wait([listener])
+
+
+async def cut(redis: RRedis) -> None:
+    """End the subscriptions in this database, and nobody else's."""
+    for one in await redis.client.client_list(_type="pubsub"):
+        if one["db"] == str(redis.database):
+            await redis.client.client_kill_filter(_id=one["id"])
