@@ -9,6 +9,12 @@ MAX_SECONDS: Final = 3600.0
 MAX_COUNT: Final = 2**31 - 1
 """The largest number or size that can be set: it fits wherever it goes."""
 
+# Numbers of messages
+FIRST_APP_PKG_ID: Final = 1000
+"""Numbers from here on are those of installed packages."""
+MAX_PKG_ID: Final = 999_999_999
+"""The largest number that a role map may name."""
+
 # Database
 DB_MAX_RETRIES: Final = 10
 """Attempts of one `wait_and_init_db` before it says so and starts over."""

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import __version__
+from app import __version__, apps
 from app.api.ws.consumers.web import serve_socket
 from app.lifespan import make_lifespan
 from app.logging import configure_logging
@@ -45,9 +45,6 @@ from app.settings import (
     misspelt,
 )
 from app.utils.tracing import is_untraced
-
-PACKAGES = ("app.api",)
-"""Where routers and package routers are looked for."""
 
 if TYPE_CHECKING:
     from app.utils.span_export import SpanExport
@@ -95,7 +92,7 @@ class Surface:
 
 
 def collect_surface(
-    packages: Sequence[str] = PACKAGES,
+    packages: Sequence[str] | None = None,
     *,
     excluded_paths: str = DEFAULT_EXCLUDED_PATHS,
     disabled: Collection[str] = (),
@@ -103,10 +100,16 @@ def collect_surface(
     """Find everything that these packages offer.
 
     Args:
-        packages: Names of importable packages.
+        packages: Names of importable packages; None is ours and those of
+            others that are installed.
         excluded_paths: Matches the template of every public route.
         disabled: Names of modules whose router is left out.
+
+    Raises:
+        ConfigurationError: The packages do not go together, or one of them
+            cannot be imported.
     """
+    packages = apps.packages() if packages is None else packages
     found = collect_subrouters(packages)
     routers = tuple(r for name, r in found.items() if name not in disabled)
     routes = [route for router in routers for route in router.routes]
@@ -209,16 +212,16 @@ async def _raise(_: Request, error: Exception) -> NoReturn:
 
 
 def create_app(
-    settings: Settings, packages: Sequence[str] = PACKAGES
+    settings: Settings, packages: Sequence[str] | None = None
 ) -> FastAPI:
     """Return the service, ready to be started by an ASGI server.
 
     Args:
         settings: The process's settings.
-        packages: Where routers and package routers are looked for.
+        packages: See `collect_surface`.
 
     Raises:
-        ConfigurationError: The role map does not fit.
+        ConfigurationError: The packages or the role map do not fit.
     """
     surface = collect_surface(
         packages,

@@ -21,13 +21,11 @@ it decides is decided nowhere else:
 * A path that nothing matches is 404, whoever asks.
 """
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
@@ -38,12 +36,15 @@ from starlette.routing import (
     compile_path,
 )
 
+from app.apps import modules
 from app.constants import PROBES
 from app.exceptions import MethodNotAllowed, NotFound
 from app.protocols import OpenSocket
 from app.schemas.message import RequestModel, ResponseModel
+from app.schemas.permissions import ANY
 from app.schemas.user import UserModel
 from app.storage.unit_of_work import UnitOfWork
+from app.utils.claims import Claims
 from app.utils.metrics import UNKNOWN
 from app.utils.validation import (
     Schema,
@@ -54,6 +55,8 @@ from app.utils.validation import (
 
 if TYPE_CHECKING:
     from app.lifespan import Container
+
+R = TypeVar("R")
 
 _DOCS: Final = frozenset({"docs", "openapi.json", "asyncapi.json", "console"})
 _SIGNED: Final = frozenset({"/auth/backchannel-logout"})
@@ -390,32 +393,46 @@ def _with_head(routes: Iterable[HTTPRoute]) -> set[str]:
 
 
 def collect_subrouters(packages: Iterable[str]) -> Mapping[str, APIRouter]:
-    """Find every `router` in the modules of these packages, by module."""
-    return {
-        name: module.router
-        for name, module in _modules(packages)
-        if isinstance(getattr(module, "router", None), APIRouter)
-    }
+    """Find every `router` in the modules of these packages, by module.
+
+    Raises:
+        ConfigurationError: A module cannot be imported, or two packages
+            have the same route.
+    """
+    claims = Claims()
+    found: dict[str, APIRouter] = {}
+    for package, module, router in _routers(packages, "router", APIRouter):
+        for template, methods in _templates(router.routes).items():
+            taken = methods or {ANY}
+            claims.take_route(template, taken, package, module)
+        found[module] = router
+    return found
 
 
 def collect_pkg_routers(packages: Iterable[str]) -> PackageRouter:
     """Merge every `pkg_router` in the modules of these packages.
 
     Raises:
-        ValueError: Two handlers want the same number.
+        ConfigurationError: A module cannot be imported, or two messages have
+            the same number or name, or one has a number of other packages.
     """
-    merged = PackageRouter()
-    for _, module in _modules(packages):
-        found = getattr(module, "pkg_router", None)
-        if isinstance(found, PackageRouter):
-            merged.include(found)
+    merged, claims = PackageRouter(), Claims()
+    routers = _routers(packages, "pkg_router", PackageRouter)
+    for package, module, router in routers:
+        for pkg_id in (*(p.pkg_id for p in router), *router.pushes):
+            claims.take_number(pkg_id, package, module)
+        merged.include(router)
     return merged
 
 
-def _modules(packages: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    for name in packages:
-        package = importlib.import_module(name)
-        yield name, package
-        paths = getattr(package, "__path__", ())
-        for info in pkgutil.walk_packages(paths, f"{name}."):
-            yield info.name, importlib.import_module(info.name)
+def _routers(
+    packages: Iterable[str], name: str, kind: type[R]
+) -> Iterator[tuple[str, str, R]]:
+    """Find each router once, by the first module that has it."""
+    seen: set[int] = set()
+    for package in packages:
+        for module_name, module in modules(package):
+            router = getattr(module, name, None)
+            if isinstance(router, kind) and id(router) not in seen:
+                seen.add(id(router))
+                yield package, module_name, router

@@ -18,6 +18,7 @@ import psutil
 import uvicorn
 from starlette.types import ASGIApp
 
+from app.apps import OURS
 from app.bench.echo import ReadingEcho, echo
 from app.bench.naive import make_naive_app
 from app.constants import (
@@ -30,7 +31,7 @@ from app.dev.config import LOOPBACK
 from app.dev.errors import StartFailed
 from app.dev.probe import answers
 from app.logging import configure_logging
-from app.main import PACKAGES, create_app
+from app.main import create_app
 from app.server import uvicorn_options
 from app.settings import Settings, load_settings
 
@@ -57,7 +58,7 @@ def make_reading_echo(settings: Settings) -> ASGIApp:
 
 def make_service(settings: Settings) -> ASGIApp:
     """Return the service, with the bench's own package added."""
-    return create_app(settings, packages=[*PACKAGES, "app.bench.package"])
+    return create_app(settings, packages=[OURS, "app.bench.package"])
 
 
 def make_naive(settings: Settings) -> ASGIApp:

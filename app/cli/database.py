@@ -4,6 +4,8 @@ import asyncio
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
@@ -12,12 +14,19 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.apps import installed
 from app.exceptions import AppError, Unavailable
 from app.settings import load_database_settings
 from app.storage.db import Database
 from app.storage.engine import create_migration_engine
 from app.storage.errors import facts
-from app.storage.migrate import current, try_out, upgrade, wait_for_server
+from app.storage.migrate import (
+    current,
+    heads,
+    try_out,
+    upgrade,
+    wait_for_server,
+)
 from app.storage.schema import VERSIONS, Schema, names
 from app.storage.seed import seed as store_seed
 
@@ -25,8 +34,20 @@ cli = typer.Typer()
 
 P = ParamSpec("P")
 
+_FORMAT = (
+    ("hooks", "format"),
+    ("format.type", "module"),
+    ("format.module", "ruff"),
+    ("format.options", "format REVISION_SCRIPT_FILENAME"),
+)
+"""What alembic does with a revision it has written, where ruff is."""
+
 Wait = Annotated[bool, typer.Option(help="Wait until the server answers.")]
 Message = Annotated[str, typer.Argument(help="What changes, in a line.")]
+AppName = Annotated[
+    str | None,
+    typer.Option("--app", help="The installed package that it is for."),
+]
 Revision = Annotated[str, typer.Argument(help='A revision, or "heads".')]
 
 
@@ -72,36 +93,37 @@ def wait_for_schema() -> None:
 
 @cli.command()
 @_explained
-def rollback() -> None:
-    """Undo the newest migration."""
+def rollback(*, app: AppName = None) -> None:
+    """Undo the newest migration, of ours or of an installed package."""
     engine = _engine()
-    before = asyncio.run(current(engine))
-    if before == names(()):
+    schema, present = Schema(), asyncio.run(heads(engine))
+    before, step = names(present), schema.step_back(_folder(app), present)
+    if step is None:
         typer.echo(f"The schema is at {before}: there is nothing to undo")
         return
-    command.downgrade(Schema().config(engine), "-1")
+    command.downgrade(schema.config(engine), step)
     after = asyncio.run(current(engine))
     typer.echo(f"The schema is at {after} and was at {before}")
 
 
 @cli.command()
 @_explained
-def migration(message: Message) -> None:
+def migration(message: Message, *, app: AppName = None) -> None:
     """Write a migration from what the models have and the schema has not."""
-    config = Schema().config(_engine())
-    for name, value in (
-        ("hooks", "format"),
-        ("format.type", "module"),
-        ("format.module", "ruff"),
-        ("format.options", "format REVISION_SCRIPT_FILENAME"),
-    ):
+    folder = _folder(app)
+    folder.mkdir(parents=True, exist_ok=True)
+    schema = Schema()
+    head = schema.head_of(folder)
+    config = schema.config(_engine())
+    for name, value in _FORMAT if find_spec("ruff") else ():
         config.set_section_option("post_write_hooks", name, value)
     command.revision(
         config,
         message,
         autogenerate=True,
-        head="gatehouse@head",
-        version_path=str(VERSIONS),
+        head=head or "base",
+        branch_label=None if head else app,
+        version_path=str(folder),
     )
 
 
@@ -145,6 +167,22 @@ def seed() -> None:
         typer.echo(f"Stored {authors} authors and {books} books")
     else:
         typer.echo("There are authors already: nothing was stored")
+
+
+def _folder(app: str | None) -> Path:
+    """Return where the migrations of ours or of a package are.
+
+    Raises:
+        CommandError: It is not installed, or is no folder.
+    """
+    if app is None:
+        return VERSIONS
+    found = {a.name: a.versions for a in installed()}
+    folder = found.get(app)
+    if folder is None:
+        known = ", ".join(found) or "nothing is"
+        raise CommandError(f"--app: {app!r} is not installed, {known}")
+    return folder
 
 
 def _engine() -> AsyncEngine:

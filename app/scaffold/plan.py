@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from app.constants import FIRST_APP_PKG_ID
 from app.scaffold.errors import Refused
 from app.scaffold.order import Message, Order, Push
 from app.scaffold.python import (
@@ -30,8 +31,6 @@ from app.scaffold.words import plural_of
 from app.schemas.permissions import ANY
 
 FIRST_PUSH: Final = 100
-FIRST_OF_PACKAGES: Final = 1000
-"""Numbers from here on are those of installed packages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +118,8 @@ def check_number(sources: Sources, number: int) -> None:
     Raises:
         Refused: It is taken, or not for the service's own messages.
     """
-    if not 0 < number < FIRST_OF_PACKAGES:
-        most = FIRST_OF_PACKAGES - 1
+    if not 0 < number < FIRST_APP_PKG_ID:
+        most = FIRST_APP_PKG_ID - 1
         raise Refused(f"number {number} is not from 1 to {most}")
     for name, taken in sources.numbers.items():
         if number == taken:
@@ -137,7 +136,7 @@ def next_number(sources: Sources, *, is_push: bool) -> int:
     Raises:
         Refused: There is none left.
     """
-    ends = (FIRST_PUSH, FIRST_OF_PACKAGES) if is_push else (1, FIRST_PUSH)
+    ends = (FIRST_PUSH, FIRST_APP_PKG_ID) if is_push else (1, FIRST_PUSH)
     first, end = ends
     kind = [n for n in sources.numbers.values() if first <= n < end]
     number = max(kind, default=first - 1) + 1

@@ -30,9 +30,14 @@ async def upgrade(engine: AsyncEngine) -> None:
 
 
 async def current(engine: AsyncEngine) -> str:
+    """Say which revisions a database is at."""
+    return names(await heads(engine))
+
+
+async def heads(engine: AsyncEngine) -> set[str]:
     """Return the revisions that a database is at."""
     async with engine.connect() as connection:
-        return await connection.run_sync(_current)
+        return await connection.run_sync(_heads)
 
 
 async def wait_for_server(engine: AsyncEngine) -> None:
@@ -84,6 +89,6 @@ def _up_down_up(config: Config) -> None:
     command.check(config)
 
 
-def _current(connection: Connection) -> str:
+def _heads(connection: Connection) -> set[str]:
     context = MigrationContext.configure(connection)
-    return names(context.get_current_heads())
+    return set(context.get_current_heads())

@@ -7,17 +7,26 @@ because a statement that waits would block `CREATE INDEX CONCURRENTLY`.
 """
 
 import asyncio
-from typing import Final
+from typing import Final, Literal
 
 from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlmodel import AutoString
 
+from app.apps import import_models
 from app.models import BaseModel
 
 LOCK: Final = 4_281_907_553
 """Any number, the same in every version."""
 LOCK_RETRY_SECONDS: Final = 0.2
+
+
+def render_item(kind: str, item: object, _: object) -> str | Literal[False]:
+    """Write SQLModel's texts as SQLAlchemy's, which migrations import."""
+    if kind == "type" and isinstance(item, AutoString):
+        return f"sa.String({item.length or ''})"
+    return False
 
 
 def render() -> None:
@@ -54,11 +63,13 @@ def migrate(connection: Connection) -> None:
         connection=connection,
         target_metadata=BaseModel.metadata,
         transaction_per_migration=True,
+        render_item=render_item,
     )
     with context.begin_transaction():
         context.run_migrations()
 
 
+import_models()
 if context.is_offline_mode():
     render()
 else:
