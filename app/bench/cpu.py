@@ -1,7 +1,7 @@
 """Whose CPU a run has used: the server's, the generator's, others'."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
@@ -56,11 +56,11 @@ class Meter:
     def __init__(
         self,
         target: Measured,
-        ports: Iterable[int],
+        ports: Collection[int],
         started: Iterable[psutil.Process],
     ) -> None:
         self._target = target
-        self._helpers = _listeners(set(ports))
+        self._helpers = listeners(ports)
         self._started = list(started)
         self._before: tuple[float, ...] = ()
 
@@ -83,7 +83,7 @@ class Meter:
             time.perf_counter(),
             self._target.cpu_seconds,
             time.process_time(),
-            sum(map(_family_cpu, self._helpers))
+            sum(_cpu(p) for helper in self._helpers for p in family(helper))
             + sum(map(_cpu, self._started)),
             system.user
             + system.nice
@@ -92,12 +92,11 @@ class Meter:
         )
 
 
-def _family_cpu(process: psutil.Process) -> float:
-    total = 0.0
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """Return a process and all that descend from it, if it runs."""
     with suppress(psutil.Error):
-        for member in (process, *process.children(recursive=True)):
-            total += _cpu(member)
-    return total
+        return [process, *process.children(recursive=True)]
+    return []
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -107,7 +106,7 @@ def _cpu(process: psutil.Process) -> float:
     return 0.0  # it has ended
 
 
-def _listeners(ports: set[int]) -> list[psutil.Process]:
+def listeners(ports: Collection[int]) -> list[psutil.Process]:
     """Find who listens there, as far as this user may know."""
     found: list[psutil.Process] = []
     with suppress(psutil.Error):

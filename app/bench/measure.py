@@ -78,7 +78,10 @@ class Measure:
         scripts = await self._scripts(SOCKET_LIST)
         target = self._servers.service
         async with loaded(target.port, scripts) as load:
-            busy = await self._runner.rounds(Subject(target, load.saturate))
+            with self._runner.apart(target):
+                busy = await self._runner.rounds(
+                    Subject(target, load.saturate)
+                )
             rate = median(len(b.waits) / b.usage.seconds for b in busy) / 2
             ours = await self._waits(target, load, rate)
         echoes = [replace(s, accepts=ECHO_ACCEPTS["WS"]) for s in scripts]
@@ -110,12 +113,13 @@ class Measure:
     ) -> list[tuple[float, float]]:
         """Return median and 99th percentile of some runs, in seconds."""
         seconds, found = 2 * self._runner.plan.seconds, []
-        for _ in range(self._runner.plan.rounds):
-            run = await self._runner.run(
-                target, lambda: load.pace(rate, seconds)
-            )
-            parts = quantiles(run.waits, n=_PERCENT)
-            found.append((parts[49], parts[98]))
+        with self._runner.apart(target):
+            for _ in range(2 * self._runner.plan.rounds):
+                run = await self._runner.run(
+                    target, lambda: load.pace(rate, seconds)
+                )
+                parts = quantiles(run.waits, n=_PERCENT)
+                found.append((parts[49], parts[98]))
         return found
 
     async def growing_lists(self) -> Row:

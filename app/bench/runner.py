@@ -2,13 +2,15 @@
 
 import gc
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from app.bench.cpu import Measured, Meter, Usage
+from app.bench.cores import apart
+from app.bench.cpu import Measured, Meter, Usage, listeners
 from app.bench.stage import Stage
+from app.bench.target import Target
 
 Load = Callable[[], Awaitable[list[float]]]
 LoadFor = Callable[[float], Awaitable[list[float]]]
@@ -189,6 +191,10 @@ class Runner:
         with self._meter(target) as meter:
             yield
         self.usages.append(meter.usage)
+
+    def apart(self, target: Target) -> AbstractContextManager[None]:
+        """Give a server a core of its own while the block runs."""
+        return apart(target.process, listeners(self.stage.ports))
 
     async def _once(self, target: Measured, load: Load) -> Run:
         with _no_garbage_collection(), self._meter(target) as meter:

@@ -158,10 +158,12 @@ class AuditQueue:
 
     async def wait(self, seconds: float) -> None:
         """Return after this time, or earlier when a batch is complete."""
+        if self.has_batch:
+            return
+        self._batch_waits.clear()  # it was set by rows that are stored now
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._batch_waits.wait()
-        self._batch_waits.clear()
 
     def first(self) -> Sequence[AuditRow]:
         """Return the next batch, which goes on waiting."""

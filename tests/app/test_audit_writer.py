@@ -157,20 +157,34 @@ async def test_not_all_that_fits_is_waited_for(
     assert batch_size == len(queue.first())
 
 
+async def test_rows_that_were_stored_hurry_nobody() -> None:
+    """What came during a COPY waits for others, as what came before it."""
+    queue = AuditQueue(1000, AUDIT_ENOUGH_ROWS)
+    for _ in range(AUDIT_ENOUGH_ROWS + 1):
+        queue.put(ROW)
+    queue.forget(AUDIT_ENOUGH_ROWS)
+    began = time.perf_counter()
+    await queue.wait(0.05)
+    assert time.perf_counter() - began > 0.04
+    assert 1 == len(queue)
+
+
 async def test_batch_under_way_is_finished(
     make_writer: MakeWriter, database: Database
 ) -> None:
     """A writer that is stopped stores what it has begun, and no row twice."""
+    rest = AUDIT_ENOUGH_ROWS - 1
     queue = AuditQueue(1000, 100)
-    for number in range(250):
+    for number in range(200 + rest):
         queue.put(replace(ROW, status=number))
     writer = make_writer(queue)
     task = asyncio.create_task(writer.run())
     await until(writer._alone.locked)
     task.cancel()
-    await until(lambda: len(queue) == 50)
+    await until(lambda: len(queue) == rest)
     await writer.close()
-    assert [("ada", number) for number in range(250)] == await stored(database)
+    expected = [("ada", number) for number in range(200 + rest)]
+    assert expected == await stored(database)
 
 
 def test_a_connection_lost_under_a_batch_is_no_news(

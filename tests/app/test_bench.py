@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from websockets.frames import Frame, Opcode
 
 from app.bench import report as pages
+from app.bench.cores import apart
 from app.bench.cpu import Meter, Usage
 from app.bench.load import Load, WrongAnswer, loaded
 from app.bench.proxy import KeycloakProxy, RedisProxy
@@ -91,6 +92,36 @@ def test_what_the_bench_has_started_is_nobody_elses() -> None:
             time.sleep(0.5)
         beside.kill()
     assert without.usage.others < all_of_it.usage.others - 0.1
+
+
+@pytest.mark.skipif(
+    not hasattr(psutil.Process, "cpu_affinity") or psutil.cpu_count() == 1,
+    reason="there is one core, or none can be chosen",
+)
+def test_server_has_a_core_to_itself() -> None:
+    """Nobody else of the bench runs on it, until all may run everywhere."""
+    family = "import subprocess\nsubprocess.run(['sleep', '60'])"
+    everywhere = sorted(psutil.Process().cpu_affinity())
+    with (
+        subprocess.Popen(["sleep", "60"]) as server,
+        subprocess.Popen([sys.executable, "-c", family]) as helper,
+    ):
+        measured, asked = (
+            psutil.Process(server.pid),
+            psutil.Process(helper.pid),
+        )
+        while not asked.children():
+            time.sleep(0.01)
+        around = [psutil.Process(), asked, *asked.children()]
+        with apart(measured, [asked]):
+            alone = measured.cpu_affinity()
+            others = [process.cpu_affinity() for process in around]
+        after = [process.cpu_affinity() for process in (measured, *around)]
+        for process in (measured, *around[1:]):
+            process.kill()
+    assert [alone] == [everywhere[-1:]]
+    assert [everywhere[:-1]] * len(around) == others
+    assert [everywhere] * (1 + len(around)) == after
 
 
 @pytest.mark.parametrize(
