@@ -246,7 +246,7 @@ RBAC_REMEMBERED_ROLE_SETS: Final = 1000
 AUDIT_QUEUE_MAX_SIZE: Final = 50_000
 AUDIT_BATCH_SIZE: Final = 500
 """Rows stored at a time, at most."""
-AUDIT_ENOUGH_ROWS: Final = 50
+AUDIT_ENOUGH_ROWS: Final = 32
 """How many waiting rows are worth a COPY. Of more at a time each costs less,
 but the database would be busy with them for longer than a read takes."""
 AUDIT_BATCH_TIMEOUT_SECONDS: Final = 0.25
