@@ -40,14 +40,18 @@ class App:
         name: What its entry point is called.
         package: The package that the entry point names.
         source: Both, and the distribution, for whoever reads an error.
-        versions: Where its migrations are, or would be; None if it is no
-            folder.
+        folder: Where its modules are; None if it is none but a module.
     """
 
     name: str
     package: str
     source: str
-    versions: Path | None
+    folder: Path | None
+
+    @property
+    def versions(self) -> Path | None:
+        """Where its migrations are, or would be; None if it is no folder."""
+        return self.folder and self.folder.joinpath(*_VERSIONS)
 
 
 @cache
@@ -72,6 +76,12 @@ def installed() -> tuple[App, ...]:
 def packages() -> tuple[str, ...]:
     """Return where routers are looked for: ours, then those of others."""
     return (OURS, *dict.fromkeys(app.package for app in installed()))
+
+
+def folders() -> tuple[Path, ...]:
+    """Return where the code is that is served, ours and that of others."""
+    theirs = [app.folder for app in installed() if app.folder]
+    return (Path(__file__).parent, *theirs)
 
 
 def migrations() -> tuple[Path, ...]:
@@ -108,10 +118,10 @@ def _app_of(entry: EntryPoint) -> App:
         raise ConfigurationError(f"{source}: {entry.value!r} is no package")
     if entry.value.split(".")[0] == __package__:
         raise ConfigurationError(f"{source}: {entry.value!r} is not theirs")
-    return App(entry.name, entry.value, source, _versions(entry, source))
+    return App(entry.name, entry.value, source, _folder(entry, source))
 
 
-def _versions(entry: EntryPoint, source: str) -> Path | None:
+def _folder(entry: EntryPoint, source: str) -> Path | None:
     try:
         spec = find_spec(entry.value)
     except Exception as error:  # noqa: BLE001  (it imports what is above)
@@ -121,7 +131,7 @@ def _versions(entry: EntryPoint, source: str) -> Path | None:
             f"{source}: there is no package {entry.value!r}"
         )
     places = list(spec.submodule_search_locations or ())
-    return Path(places[0], *_VERSIONS) if places else None
+    return Path(places[0]) if places else None
 
 
 def _import(name: str, package: str) -> ModuleType:

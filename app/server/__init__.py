@@ -36,7 +36,6 @@ server that does it, and `worker` is what gunicorn runs.
 
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -44,6 +43,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
 from app import constants as c
+from app.apps import folders
 from app.server.admission import raise_file_limit
 from app.server.http import HTTPProtocol
 from app.server.process import Server
@@ -108,12 +108,12 @@ def serve(
         settings: Those that configure the server.
         host: The address to listen on.
         port: The port to listen on.
-        reload: Start again whenever a Python file of this package changes;
-            its processes do not take their time to end.
+        reload: Start again whenever a Python file of ours changes, or of an
+            installed package; processes do not take their time to end.
         app: Import string of the application's factory.
 
     Raises:
-        ConfigurationError: See `ports_of`.
+        ConfigurationError: See `ports_of`, and `app.apps.installed`.
         SystemExit: The address is taken or the application did not start.
     """
     sockets = [_bind(host, p) for p in ports_of(port, settings)]
@@ -122,7 +122,7 @@ def serve(
         app,
         factory=True,
         reload=reload,
-        reload_dirs=str(Path(__file__).parents[1]) if reload else None,
+        reload_dirs=[str(f) for f in folders()] if reload else None,
         **uvicorn_options(settings),
     )
     server = Server(config, patient=not reload)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ FILE = re.compile(
 SOURCE = "gatehouse.apps: greetings = greetings (acme-greetings 1.0)"
 HEAD = "9d27c40b6a15"
 OURS = "c58f2e7b1a04"
+SECONDS = 30
 MIGRATION = "greetings/migrations/versions/0001_greetings.py"
 
 
@@ -258,6 +260,32 @@ async def test_service_answers_their_commands(
     )
     assert {"id": 2, "text": "Hello, Ada"} == reply["data"]
     assert RSPCode.INVALID_DATA == wrong["status_code"]
+
+
+@pytest.mark.parametrize(
+    "process", [(*SERVE, "--reload")], ids=["reload"], indirect=True
+)
+async def test_service_starts_again_when_their_code_changes(
+    process: ServiceProcess, as_user: AsUser, greetings: Path
+) -> None:
+    """Who works on a package sees what he has written."""
+    commands = greetings / "greetings/commands.py"
+    await asyncio.to_thread(replace, commands, "Hello", "Good morning")
+    async with (
+        asyncio.timeout(SECONDS),
+        httpx.AsyncClient(base_url=process.url) as client,
+    ):
+        text = "Hello, Ada"
+        while text == "Hello, Ada":
+            with suppress(httpx.TransportError):
+                created = await client.post(
+                    "/greetings",
+                    json={"name": "Ada"},
+                    headers=as_user("editor"),
+                )
+                text = created.json().get("text", text)
+            await asyncio.sleep(0.1)
+    assert "Good morning, Ada" == text
 
 
 def other_package(folder: Path, number: int, name: str, path: str) -> None:
