@@ -86,8 +86,8 @@ def folders() -> tuple[Path, ...]:
 
 def migrations() -> tuple[Path, ...]:
     """Return the folders of other teams' migrations that there are."""
-    folders = [app.versions for app in installed()]
-    return tuple(folder for folder in folders if folder and folder.is_dir())
+    found = [app.versions for app in installed()]
+    return tuple(folder for folder in found if folder and folder.is_dir())
 
 
 def modules(package: str) -> Iterator[tuple[str, ModuleType]]:

@@ -25,27 +25,32 @@ def apart(
     Args:
         server: What is measured.
         helpers: Those that it asks; what they start is kept there as well.
+            Everybody gets back the cores that he had.
     """
     generator = psutil.Process()
     cores = _cores(generator)
-    others = [p for helper in helpers for p in family(helper)]
-    if len(cores) > 1:
-        _keep(cores[-1:], server)
-        _keep(cores[:-1], generator, *others)
+    if not cores[1:]:
+        yield
+        return
+    before = {server: cores, generator: cores}
+    before |= {p: _cores(p) for helper in helpers for p in family(helper)}
+    for process in before:
+        _keep(cores[-1:] if process is server else cores[:-1], process)
     try:
         yield
     finally:
-        others += [p for other in others for p in family(other)]
-        _keep(cores, server, generator, *others)
+        for process, had in before.items():
+            for member in family(process):  # some are new
+                _keep(before.get(member, had), member)
 
 
 def _cores(process: psutil.Process) -> list[int]:
-    if not hasattr(process, "cpu_affinity"):  # macOS
-        return []
-    return sorted(process.cpu_affinity() or ())
+    with suppress(psutil.Error, AttributeError):  # it has ended; macOS
+        return sorted(process.cpu_affinity() or ())
+    return []
 
 
-def _keep(cores: list[int], *processes: psutil.Process) -> None:
-    for process in processes if cores else ():
-        with suppress(psutil.Error):  # it has ended, or is somebody else's
+def _keep(cores: list[int], process: psutil.Process) -> None:
+    with suppress(psutil.Error):  # it has ended, or is somebody else's
+        if cores:
             process.cpu_affinity(cores)
