@@ -51,11 +51,15 @@ class Wire(Protocol):
     def resume_reading(self) -> None:
         """Read on."""
 
-    def write(self, frame: bytes) -> None:
-        """Send a frame, if the socket is open."""
+    def offer(self, frame: bytes, most: int) -> bool:
+        """Send a frame, if the socket is open.
+
+        Returns:
+            False if more than so many bytes are unread; it is not sent then.
+        """
 
     def write_soon(self, frame: bytes) -> None:
-        """Send a frame as `write` does, but together with others."""
+        """Send a frame together with others, if the socket is open."""
 
     def cut(self, code: int, reason: str) -> None:
         """Close now; what the client does not read in time is dropped."""
@@ -112,10 +116,8 @@ class Outlet:
 
     def write(self, frame: bytes) -> None:
         """Send a frame, or close a socket that does not read."""
-        if self.wire.unread_bytes > self._max_bytes:
+        if not self.wire.offer(frame, self._max_bytes):
             self._cut()
-        else:
-            self.wire.write(frame)
 
     def look(self) -> bool:
         """Say whether the client lags; close if it does for too long."""

@@ -14,7 +14,9 @@ import structlog
 
 from app.constants import RBAC_REMEMBERED_ROLE_SETS
 from app.managers.rbac_rules import (
+    NOBODY,
     Catalogue,
+    Check,
     HttpChecks,
     WsChecks,
     compile_map,
@@ -139,11 +141,15 @@ class RBACManager:
 
     def check_ws_permission(self, pkg_id: int, user: UserModel) -> bool:
         """Say whether the user may send this message."""
+        return self.ws_check(pkg_id).permits(user.roles)
+
+    def ws_check(self, pkg_id: int) -> Check:
+        """Return whom the map in force permits to send this message.
+
+        It holds for this moment: another map may come whenever one waits.
+        """
         snapshot = self._snapshot
-        if snapshot is None:
-            return False
-        check = snapshot.ws.get(pkg_id)
-        return check is not None and check.permits(user.roles)
+        return NOBODY if snapshot is None else snapshot.ws.get(pkg_id, NOBODY)
 
     def check_http_permission(
         self, method: str, template: str, user: UserModel

@@ -8,7 +8,7 @@ check is a look-up and a comparison of sets.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPMethod
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from app.schemas.permissions import (
     ANY,
@@ -101,6 +101,9 @@ class Check:
         groups = {" & ".join(sorted(group)) for group in self.all_of}
         return sorted(self.any_of | groups)
 
+
+ANYBODY: Final = Check(anyone=True, any_of=frozenset(), all_of=())
+NOBODY: Final = Check(anyone=False, any_of=frozenset(), all_of=())
 
 WsChecks: TypeAlias = Mapping[int, Check]
 HttpChecks: TypeAlias = Mapping[str, Mapping[str, Check]]

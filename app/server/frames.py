@@ -10,7 +10,7 @@ Who listens to it is called with each message, where `receive` wakes a task
 for each.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from websockets.protocol import State
 
@@ -19,6 +19,8 @@ from app.server.turn import turn_of
 
 if TYPE_CHECKING:
     from app.server.websocket import WebSocketProtocol
+
+_OPEN: Final = State.OPEN
 
 
 class FrameWire:
@@ -43,7 +45,7 @@ class FrameWire:
         A connection that broke has had no close frame.
         """
         protocol = self._protocol
-        return protocol.conn.state is State.OPEN and not protocol.disconnected
+        return protocol.conn.state is _OPEN and not protocol.disconnected
 
     @property
     def unread_bytes(self) -> int:
@@ -79,12 +81,24 @@ class FrameWire:
         if not self._protocol.transport.is_closing():
             self._protocol.transport.resume_reading()
 
-    def write(self, frame: bytes) -> None:
-        """Send a frame, if the socket is open."""
+    def offer(self, frame: bytes, most: int) -> bool:
+        """Send a frame, if the socket is open.
+
+        Every push comes here once for each socket: it asks `unread_bytes`
+        and `is_open` without a call for each.
+
+        Returns:
+            False if more than so many bytes are unread; it is not sent then.
+        """
+        protocol = self._protocol
+        transport = protocol.transport
+        if self._size + transport.get_write_buffer_size() > most:
+            return False
         if self._frames:
             self.write_soon(frame)
-        elif self.is_open:
-            self._protocol.transport.write(frame)
+        elif protocol.conn.state is _OPEN and not protocol.disconnected:
+            transport.write(frame)
+        return True
 
     def write_soon(self, frame: bytes) -> None:
         """Send a frame with the others of this turn of the event loop."""

@@ -40,8 +40,6 @@ CATALOGUE = Catalogue(ws={1: "GET_AUTHORS", 3: "CREATE_AUTHOR"}, http={})
 class Wire:
     """Keeps what is written to it."""
 
-    unread_bytes = 0
-
     def __init__(self) -> None:
         self.told: list[tuple[int, int]] = []
 
@@ -51,10 +49,11 @@ class Wire:
         """Be read at once."""
         await asyncio.sleep(0)
 
-    def write(self, frame: bytes) -> None:
-        """Keep number and position of a push."""
+    def offer(self, frame: bytes, most: int) -> bool:
+        """Keep number and position of a push; all of it is read at once."""
         message = msgspec.json.decode(frame[frame.index(b"{") :])
         self.told.append((message["pkg_id"], message["meta"]["seq"]))
+        return most >= 0
 
 
 class Listener:

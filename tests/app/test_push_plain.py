@@ -45,7 +45,7 @@ async def test_texts_of_any_length_are_sent_in_order(size: int) -> None:
     client.reads.set()
     queue = SendQueue(client.send)
     for text in texts:
-        queue.write(frame(text))
+        assert queue.offer(frame(text), queue.unread_bytes)
     assert sum(map(len, texts)) == queue.unread_bytes
     await queue.drain()
     assert (texts, 0, 0.0) == (
@@ -96,8 +96,8 @@ async def test_who_has_the_queue_is_told_and_is_not_kept() -> None:
     """They do not hold each other, so no garbage is left to look for."""
     client = Client()
     owner = Owner(SendQueue(client.send))
-    owner.queue.write(frame("unread"))
-    owner.queue.write(frame("unread, too"))
+    owner.queue.write_soon(frame("unread"))
+    owner.queue.write_soon(frame("unread, too"))
     assert 1 == owner.lags
     client.reads.set()
     await owner.queue.drain()

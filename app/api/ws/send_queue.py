@@ -64,7 +64,18 @@ class SendQueue:
     def resume_reading(self) -> None:
         """Do nothing, as well."""
 
-    def write(self, frame: bytes) -> None:
+    def offer(self, frame: bytes, most: int) -> bool:
+        """Send a frame, if the socket is open.
+
+        Returns:
+            False if more than so many bytes are unread; it is not sent then.
+        """
+        if self._bytes > most:
+            return False
+        self.write_soon(frame)
+        return True
+
+    def write_soon(self, frame: bytes) -> None:
         """Send a frame, if the socket is open."""
         if not self.is_open:
             return
@@ -76,10 +87,6 @@ class SendQueue:
             listener = self._listener()
             if listener is not None:
                 listener.lag()
-
-    def write_soon(self, frame: bytes) -> None:
-        """Send a frame, if the socket is open."""
-        self.write(frame)
 
     def cut(self, code: int, reason: str) -> None:
         """Close now; what the client has not read is dropped."""
