@@ -74,7 +74,7 @@ class UnsubscribeCommand(BaseCommand[UnsubscribeInput, None]):
             InvalidInput: A number is no push's.
         """
         check_pushes(self.hub, input_data.pkg_ids)
-        self.socket.outlet.unsubscribed.update(input_data.pkg_ids)
+        self.socket.outlet.unsubscribed |= set(input_data.pkg_ids)
 
 
 def check_pushes(hub: PushHub, pkg_ids: list[int]) -> None:

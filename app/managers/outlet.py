@@ -1,9 +1,12 @@
 """What pushes know of one socket."""
 
 import asyncio
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
 
 from app.api.ws.constants import CloseCode
+
+_NOTHING: Final[Mapping[int, int]] = {}
 
 
 class Listener(Protocol):
@@ -74,7 +77,9 @@ class Outlet:
     `seen` is the number up to which pushes are settled for it; `ahead` that
     up to which its client has seen those of a kind, maybe from a process that
     is further. While it is `replaying` older ones, new ones wait their turn;
-    `turn` is held by the replay that is under way.
+    `turn` is held by the replay that is under way. What most sockets have
+    none of is one empty object for all of them, which is near when each is
+    asked about a push.
 
     Args:
         wire: The socket's connection.
@@ -95,9 +100,9 @@ class Outlet:
 
     def __init__(self, wire: Wire, max_bytes: int, max_seconds: float) -> None:
         self.wire = wire
-        self.unsubscribed: set[int] = set()
+        self.unsubscribed: frozenset[int] = frozenset()
         self.seen = 0
-        self.ahead: dict[int, int] = {}
+        self.ahead = _NOTHING
         self.turn = asyncio.Lock()
         self.replaying = 0
         self._max_bytes = max_bytes
@@ -109,10 +114,14 @@ class Outlet:
             not self.ahead or seq > self.ahead.get(pkg_id, 0)
         )
 
+    def has_seen(self, pkg_ids: Iterable[int], seq: int) -> None:
+        """Know up to where its client has seen pushes of these kinds."""
+        self.ahead = {**self.ahead, **dict.fromkeys(pkg_ids, seq)}
+
     def settle(self, seq: int) -> None:
         """Know that its client goes on from here, whatever it has seen."""
         self.seen = seq
-        self.ahead.clear()
+        self.ahead = _NOTHING
 
     def write(self, frame: bytes) -> None:
         """Send a frame, or close a socket that does not read."""

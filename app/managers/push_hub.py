@@ -99,7 +99,8 @@ class PushHub:
         object that is looked at besides is far from the CPU for most sockets.
         """
         seq, pkg_id, users, frame = push
-        permits, sent = self._readers(pkg_id).permits, 0
+        readers, sent = self._readers(pkg_id), 0
+        anyone, permits = readers.anyone, readers.permits
         for socket in sockets:
             outlet, user = socket.outlet, socket.user
             if (
@@ -108,7 +109,7 @@ class PushHub:
                 and seq > outlet.seen
                 and outlet.awaits(seq, pkg_id)
                 and (users is None or user.username in users)
-                and permits(user.roles)
+                and (anyone or permits(user.roles))
             ):
                 outlet.write(frame)
                 sent += 1

@@ -10,9 +10,7 @@ Who listens to it is called with each message, where `receive` wakes a task
 for each.
 """
 
-from typing import TYPE_CHECKING, Final
-
-from websockets.protocol import State
+from typing import TYPE_CHECKING
 
 from app.managers.outlet import Listener
 from app.server.turn import turn_of
@@ -20,37 +18,37 @@ from app.server.turn import turn_of
 if TYPE_CHECKING:
     from app.server.websocket import WebSocketProtocol
 
-_OPEN: Final = State.OPEN
-
 
 class FrameWire:
     """The connection of one socket.
+
+    `is_open` says whether anything can still be sent; the protocol keeps it.
 
     Args:
         protocol: Who speaks on it.
     """
 
-    __slots__ = ("_frames", "_protocol", "_size", "_turn")
+    __slots__ = (
+        "_frames",
+        "_protocol",
+        "_size",
+        "_transport",
+        "_turn",
+        "is_open",
+    )
 
     def __init__(self, protocol: "WebSocketProtocol") -> None:
+        self.is_open = False
         self._protocol = protocol
+        self._transport = protocol.transport
         self._turn = turn_of(protocol.loop)
         self._frames: list[bytes] = []
         self._size = 0
 
     @property
-    def is_open(self) -> bool:
-        """Whether anything can still be sent.
-
-        A connection that broke has had no close frame.
-        """
-        protocol = self._protocol
-        return protocol.conn.state is _OPEN and not protocol.disconnected
-
-    @property
     def unread_bytes(self) -> int:
         """What was written and has not gone out yet."""
-        return self._size + self._protocol.transport.get_write_buffer_size()
+        return self._size + self._transport.get_write_buffer_size()
 
     @property
     def stalled_seconds(self) -> float:
@@ -73,30 +71,29 @@ class FrameWire:
 
     def pause_reading(self) -> None:
         """Read nothing of the client for the time being."""
-        if not self._protocol.transport.is_closing():
-            self._protocol.transport.pause_reading()
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read on."""
-        if not self._protocol.transport.is_closing():
-            self._protocol.transport.resume_reading()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def offer(self, frame: bytes, most: int) -> bool:
         """Send a frame, if the socket is open.
 
-        Every push comes here once for each socket: it asks `unread_bytes`
-        and `is_open` without a call for each.
+        Every push comes here for each socket, so nothing is asked of the
+        protocol: what it has is far from the CPU for most sockets.
 
         Returns:
             False if more than so many bytes are unread; it is not sent then.
         """
-        protocol = self._protocol
-        transport = protocol.transport
+        transport = self._transport
         if self._size + transport.get_write_buffer_size() > most:
             return False
-        if self._frames:
+        if self._size:
             self.write_soon(frame)
-        elif protocol.conn.state is _OPEN and not protocol.disconnected:
+        elif self.is_open:
             transport.write(frame)
         return True
 
@@ -121,4 +118,4 @@ class FrameWire:
         self._frames.clear()  # not another list: a new object for each answer
         self._size = 0
         if frames and self.is_open:
-            self._protocol.transport.write(frames)
+            self._transport.write(frames)

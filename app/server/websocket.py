@@ -6,7 +6,7 @@ import logging
 from collections.abc import Generator
 from http import HTTPStatus
 from random import getrandbits
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import (
@@ -32,12 +32,25 @@ from app.server.refusal import (
 from app.server.short_frames import PING_HEAD, take_whole_texts, whole_pong
 from app.utils.request_id import request_id_of
 
+_STATE: Final[property] = vars(Protocol)["state"]
+
 
 class FrameProtocol(ServerProtocol):
-    """Parses frames; the handshake before them is the HTTP protocol's."""
+    """Parses frames; the handshake before them is the HTTP protocol's.
 
+    `wire` is told when frames can be sent, and when they no longer can.
+    """
+
+    wire: FrameWire | None = None
     _text: codecs.IncrementalDecoder | None = None
     _is_between_frames = True
+
+    def _set_state(self, state: State) -> None:
+        _STATE.__set__(self, state)
+        if self.wire is not None:
+            self.wire.is_open = state is State.OPEN
+
+    state = property(_STATE.fget, _set_state)
 
     @property
     def is_between_messages(self) -> bool:
@@ -137,7 +150,7 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[FRAMES_EXTENSION] = FrameWire(self)
+            extensions[FRAMES_EXTENSION] = self.conn.wire = FrameWire(self)
 
     def listen(self, listener: Listener) -> None:
         """Tell this one when the client lags, as long as there is one."""
@@ -169,6 +182,9 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         self._listener = self._taker = None
         del self.conn.parser
+        if self.conn.wire is not None:
+            self.conn.wire.is_open = False  # where there was no close frame
+            self.conn.wire = None
 
     def on_task_complete(self, task: "asyncio.Task[None]") -> None:
         """Let go of what the application was given; it holds us, too."""
