@@ -12,9 +12,10 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from app.api.ws.constants import CloseCode, PkgID
+from app.server.frames import FrameWire
 from tests.fixtures.pushes import next_pushes
 from tests.fixtures.service import AsUser, MakeService, Service
-from tests.fixtures.sockets import DEADLINE_SECONDS, open_socket
+from tests.fixtures.sockets import DEADLINE_SECONDS, ask, open_socket
 
 SignIn = Callable[[str], str]
 NOTICE = {PkgID.SERVER_NOTICE}
@@ -130,3 +131,45 @@ async def test_a_slow_reader_is_told_why_it_is_closed(
         assert CloseCode.SLOW_READER == await read_until_closed(slow)
         text = (await client.get("/metrics")).text
     assert 'ws_close_total{code="4508"}' in text
+
+
+async def test_nothing_is_sent_behind_a_close_frame(
+    service: Service, sign_in: SignIn
+) -> None:
+    """A wire knows at once that its socket is closed."""
+    was_open: list[bool] = []
+
+    def close(wire: FrameWire) -> None:
+        was_open.append(wire.is_open)
+        wire.cut(CloseCode.SLOW_READER, "too slow")
+        was_open.append(wire.is_open)
+
+    async with open_socket(service, sign_in("reader")) as client:
+        wire = await only_wire(service, client)
+        wire._protocol.loop.call_soon_threadsafe(close, wire)
+        assert CloseCode.SLOW_READER == await read_until_closed(client)
+    assert [True, False] == was_open
+
+
+async def test_nothing_is_sent_on_a_connection_that_broke(
+    service: Service, sign_in: SignIn
+) -> None:
+    """A wire knows that, too, though there was no close frame."""
+    async with open_socket(service, sign_in("reader")) as client:
+        wire = await only_wire(service, client)
+        assert wire.is_open
+        client.transport.abort()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while wire.is_open:  # noqa: ASYNC110  (a deadline bounds it)
+                await asyncio.sleep(0.01)
+
+
+async def only_wire(service: Service, client: ClientConnection) -> FrameWire:
+    """Return the server's end of a socket, when there is no other."""
+    await ask(client, PkgID.GET_AUTHORS, {"limit": 1})
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while len(service.container.sockets) > 1:  # noqa: ASYNC110  (bounded)
+            await asyncio.sleep(0.01)
+    (socket,) = service.container.sockets
+    assert isinstance(socket.outlet.wire, FrameWire)
+    return socket.outlet.wire
