@@ -6,7 +6,8 @@ up on the core of who wakes him up: the server then waits for a statement of
 1 ms, or for the generator, while another core is idle.
 """
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -25,32 +26,46 @@ def apart(
     Args:
         server: What is measured.
         helpers: Those that it asks; what they start is kept there as well.
-            Everybody gets back the cores that he had.
+            Every thread gets back the cores that it had.
     """
     generator = psutil.Process()
-    cores = _cores(generator)
+    cores = sorted(_cores(generator.pid))
     if not cores[1:]:
         yield
         return
-    before = {server: cores, generator: cores}
-    before |= {p: _cores(p) for helper in helpers for p in family(helper)}
-    for process in before:
-        _keep(cores[-1:] if process is server else cores[:-1], process)
+    around = [generator, *(p for helper in helpers for p in family(helper))]
+    before = {
+        thread: _cores(thread)
+        for process in (server, *around)
+        for thread in _threads(process)
+    }
+    measured = set(_threads(server))
+    for thread in before:
+        _keep(cores[-1:] if thread in measured else cores[:-1], thread)
     try:
         yield
     finally:
-        for process, had in before.items():
+        for process in (server, *around):
+            had = before.get(process.pid, set())
             for member in family(process):  # some are new
-                _keep(before.get(member, had), member)
+                for thread in _threads(member):
+                    _keep(before.get(thread, had), thread)
 
 
-def _cores(process: psutil.Process) -> list[int]:
-    with suppress(psutil.Error, AttributeError):  # it has ended; macOS
-        return sorted(process.cpu_affinity() or ())
+def _threads(process: psutil.Process) -> list[int]:
+    """Return what has cores of its own; the first one is the process."""
+    with suppress(psutil.Error):  # it has ended, or is somebody else's
+        return [thread.id for thread in process.threads()]
     return []
 
 
-def _keep(cores: list[int], process: psutil.Process) -> None:
-    with suppress(psutil.Error):  # it has ended, or is somebody else's
+def _cores(thread: int) -> set[int]:
+    with suppress(OSError, AttributeError):  # it has ended; macOS
+        return os.sched_getaffinity(thread)
+    return set()
+
+
+def _keep(cores: Collection[int], thread: int) -> None:
+    with suppress(OSError):  # it has ended, or is somebody else's
         if cores:
-            process.cpu_affinity(cores)
+            os.sched_setaffinity(thread, cores)

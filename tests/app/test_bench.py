@@ -1,6 +1,7 @@
 """The bench: its arithmetic, its bytes, and all of its rows once."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -94,35 +95,48 @@ def test_what_the_bench_has_started_is_nobody_elses() -> None:
     assert without.usage.others < all_of_it.usage.others - 0.1
 
 
+HELPER = """
+import subprocess, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+subprocess.run(["sleep", "60"])
+"""
+
+
 @pytest.mark.skipif(
-    not hasattr(psutil.Process, "cpu_affinity") or psutil.cpu_count() == 1,
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) == 1,
     reason="there is one core, or none can be chosen",
 )
 def test_server_has_a_core_to_itself() -> None:
-    """Nobody else of the bench runs on it, and all get back what they had."""
-    family = "import subprocess\nsubprocess.run(['sleep', '60'])"
-    everywhere = sorted(psutil.Process().cpu_affinity())
+    """No thread of the bench's runs on it, and each gets back what it had."""
+    everywhere = sorted(os.sched_getaffinity(0))
     with (
         subprocess.Popen(["sleep", "60"]) as server,
-        subprocess.Popen([sys.executable, "-c", family]) as helper,
+        subprocess.Popen([sys.executable, "-c", HELPER]) as helper,
     ):
         measured, asked = (
             psutil.Process(server.pid),
             psutil.Process(helper.pid),
         )
-        while not asked.children():
+        while not asked.children() or len(asked.threads()) < 2:
             time.sleep(0.01)
-        asked.children()[0].cpu_affinity(everywhere[:1])
-        around = [psutil.Process(), asked, *asked.children()]
-        before = [process.cpu_affinity() for process in (measured, *around)]
+        (child,) = asked.children()
+        os.sched_setaffinity(child.pid, everywhere[:1])
+        os.sched_setaffinity(asked.threads()[1].id, everywhere[1:])
+        around = [
+            thread.id
+            for process in (psutil.Process(), asked, child)
+            for thread in process.threads()
+        ]
+        threads = [server.pid, *around]
+        before = [os.sched_getaffinity(thread) for thread in threads]
         with apart(measured, [asked]):
-            alone = measured.cpu_affinity()
-            others = [process.cpu_affinity() for process in around]
-        after = [process.cpu_affinity() for process in (measured, *around)]
-        for process in (measured, *around[1:]):
+            alone = os.sched_getaffinity(server.pid)
+            others = [os.sched_getaffinity(thread) for thread in around]
+        after = [os.sched_getaffinity(thread) for thread in threads]
+        for process in (measured, asked, child):
             process.kill()
-    assert [alone] == [everywhere[-1:]]
-    assert [everywhere[:-1]] * len(around) == others
+    assert set(everywhere[-1:]) == alone
+    assert [set(everywhere[:-1])] * len(around) == others
     assert before == after
 
 
