@@ -114,7 +114,7 @@ class Outlet:
             not self.ahead or seq > self.ahead.get(pkg_id, 0)
         )
 
-    def has_seen(self, pkg_ids: Iterable[int], seq: int) -> None:
+    def note_seen(self, pkg_ids: Iterable[int], seq: int) -> None:
         """Know up to where its client has seen pushes of these kinds."""
         self.ahead = {**self.ahead, **dict.fromkeys(pkg_ids, seq)}
 

@@ -95,8 +95,8 @@ class PushHub:
     def _send(self, push: Push, sockets: Sequence[OpenSocket]) -> int:
         """Send a push to those of some sockets that are to get it now.
 
-        Whom it is for (`is_for`) is asked here without a call for each: every
-        object that is looked at besides is far from the CPU for most sockets.
+        It says what `is_for` says, without a call for each socket: that and
+        the one that `FrameWire.offer` spares are a tenth of a delivery.
         """
         seq, pkg_id, users, frame = push
         readers, sent = self._readers(pkg_id), 0

@@ -42,7 +42,7 @@ class Replay:
         self._begin = self._now
         self._at = Position(after.epoch, min(after.seq, self._begin))
         socket.outlet.replaying += 1
-        socket.outlet.has_seen(pkg_ids, after.seq)
+        socket.outlet.note_seen(pkg_ids, after.seq)
 
     async def run(self) -> None:
         """Replay; where that cannot go on, tell the client of the loss."""

@@ -82,8 +82,8 @@ class FrameWire:
     def offer(self, frame: bytes, most: int) -> bool:
         """Send a frame, if the socket is open.
 
-        Every push comes here for each socket, so nothing is asked of the
-        protocol: what it has is far from the CPU for most sockets.
+        Every push comes here for each socket, so `unread_bytes` is not called
+        and nothing asked of the protocol: what that has is far from the CPU.
 
         Returns:
             False if more than so many bytes are unread; it is not sent then.
