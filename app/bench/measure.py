@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, replace
-from itertools import chain
 from statistics import median, quantiles
 from typing import Any, Final
 
@@ -16,8 +15,6 @@ from app.constants import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 ECHO_ACCEPTS: Final = {"WS": b'"pkg_id"', "HTTP": b"echo"}
 _PERCENT: Final = 100
-_WINDOWS: Final = 8
-"""Parts of a run on latency, so short that the machine stops in few."""
 
 
 @dataclass(frozen=True)
@@ -27,43 +24,6 @@ class Servers:
     echo: Target
     service: Target
     naive: Target
-
-
-@dataclass(frozen=True)
-class Waits:
-    """What answers took, in seconds, window by window.
-
-    Where a virtual machine stops for some milliseconds a few times a second,
-    the slowest hundredth of all answers tells how often it did. So windows
-    are short, and what counts is the median one.
-    """
-
-    windows: list[list[float]]
-
-    @property
-    def p50(self) -> float:
-        """The median of the windows' medians."""
-        return median(map(median, self.windows))
-
-    @property
-    def p99(self) -> float:
-        """The median of the windows' 99th percentiles."""
-        return median(map(_p99, self.windows))
-
-    @property
-    def ratios(self) -> list[float]:
-        """How many medians a 99th percentile is, in each window."""
-        return [_p99(waits) / median(waits) for waits in self.windows]
-
-    @property
-    def overall(self) -> float:
-        """The same of all answers, whatever window they are from."""
-        waits = list(chain(*self.windows))
-        return _p99(waits) / median(waits)
-
-
-def _p99(waits: list[float]) -> float:
-    return quantiles(waits, n=_PERCENT)[-1]
 
 
 class Measure:
@@ -132,44 +92,35 @@ class Measure:
         ):
             plain = await self._waits(self._servers.echo, plain_load, rate)
             read = await self._waits(reading, reading_load, rate)
-        ratios = ours.ratios
+        ratios = [p99 / p50 for p50, p99 in ours]
+        p50, p99 = (median(w) * 1000 for w in zip(*ours, strict=True))
+        echo, reader = (
+            median(p99 / p50 for p50, p99 in waits) for waits in (plain, read)
+        )
         return Row(
             "latency at half of saturation, WS 20-row read",
             median(ratios),
             "p99 / p50",
             must=5,
             aim=3,
-            note=f"{ours.p50 * 1000:.2f} ms and {ours.p99 * 1000:.2f} ms at "
-            f"{rate:.0f} a second{spread(ratios)}, the echo's "
-            f"{median(plain.ratios):.3g}, and {median(read.ratios):.3g} if "
-            f"it reads 20 rows; of all answers together, with each pause of "
-            f"the machine, {ours.overall:.3g}, the echo's "
-            f"{plain.overall:.3g} and {read.overall:.3g}",
+            note=f"{p50:.2f} ms and {p99:.2f} ms at {rate:.0f} a second"
+            f"{spread(ratios)}; the echo's, at this rate, is {echo:.3g}, and "
+            f"{reader:.3g} if it reads 20 rows",
         )
 
-    async def _waits(self, target: Target, load: Load, rate: float) -> "Waits":
-        """Ask at this rate, in windows that are each a whole."""
-        windows: list[list[float]] = []
+    async def _waits(
+        self, target: Target, load: Load, rate: float
+    ) -> list[tuple[float, float]]:
+        """Return median and 99th percentile of some runs, in seconds."""
+        seconds, found = 2 * self._runner.plan.seconds, []
         with self._runner.apart(target):
             for _ in range(2 * self._runner.plan.rounds):
-                windows += await self._windows(target, load, rate)
-        return Waits(windows)
-
-    async def _windows(
-        self, target: Target, load: Load, rate: float
-    ) -> list[list[float]]:
-        """Return what the answers of each window of one run took."""
-        seconds = 2 * self._runner.plan.seconds / _WINDOWS
-        windows: list[list[float]] = []
-
-        async def pace() -> list[float]:
-            windows[:] = [
-                await load.pace(rate, seconds) for _ in range(_WINDOWS)
-            ]
-            return list(chain(*windows))
-
-        await self._runner.run(target, pace)
-        return windows
+                run = await self._runner.run(
+                    target, lambda: load.pace(rate, seconds)
+                )
+                parts = quantiles(run.waits, n=_PERCENT)
+                found.append((parts[49], parts[98]))
+        return found
 
     async def growing_lists(self) -> Row:
         """Compare what a row costs in a short list and in long ones.

@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +19,6 @@ from app.bench import report as pages
 from app.bench.cores import apart
 from app.bench.cpu import Meter, Usage
 from app.bench.load import Load, WrongAnswer, loaded
-from app.bench.measure import Waits
 from app.bench.proxy import KeycloakProxy, RedisProxy
 from app.bench.rows import RATES, Row
 from app.bench.runner import Plan, Run, Runner
@@ -80,16 +78,6 @@ async def test_disturbed_run_is_repeated_and_counted() -> None:
     runner_usage = (await runner.run(idle, busy)).usage
     assert len(calls) == 1 + 3 == 1 + runner.repeated
     assert (runner_usage.is_disturbed, runner.disturbed) == (True, 1)
-
-
-def test_few_pauses_do_not_tell_what_latency_is_usual() -> None:
-    """They are in what is said of all answers together, but not in the row."""
-    usual = [0.001] * 90 + [0.003] * 10
-    pause = [0.001] * 60 + [0.009] * 40
-    waits = Waits([usual, usual, usual, pause, usual])
-    assert (waits.p50, waits.p99) == pytest.approx((0.001, 0.003))
-    assert max(waits.ratios) > median(waits.ratios) == pytest.approx(3)
-    assert waits.overall == pytest.approx(9)
 
 
 def test_what_the_bench_has_started_is_nobody_elses() -> None:
