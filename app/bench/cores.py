@@ -1,4 +1,4 @@
-"""A core of its own for the server that is measured.
+"""A core of its own for the server that is measured, and a prompt generator.
 
 The generator of the load, PostgreSQL and Redis are elsewhere in production.
 Here they share the server's cores, and the kernel likes to put who is woken
@@ -8,7 +8,7 @@ up on the core of who wakes him up: the server then waits for a statement of
 
 import os
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import psutil
 
@@ -50,6 +50,23 @@ def apart(
             for member in family(process):  # some are new
                 for thread in _threads(member):
                     _keep(before.get(thread, had), thread)
+
+
+@contextmanager
+def prompt() -> Iterator[None]:
+    """Run this thread as soon as it is woken up, whoever else has its core.
+
+    A question that is asked late, or an answer that is read late, would be
+    taken for a slow server. Where the right to real-time priority is missing,
+    nothing changes.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError, AttributeError):  # no right to it; macOS
+            before = os.sched_getscheduler(0), os.sched_getparam(0)
+            lowest = os.sched_get_priority_min(os.SCHED_FIFO)
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(lowest))
+            stack.callback(os.sched_setscheduler, 0, *before)
+        yield
 
 
 def _threads(process: psutil.Process) -> list[int]:

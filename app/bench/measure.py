@@ -6,6 +6,7 @@ from statistics import median, quantiles
 from typing import Any, Final
 
 from app.api.ws.constants import PkgID
+from app.bench.cores import prompt
 from app.bench.load import Load, loaded
 from app.bench.rows import SOCKET_LIST, Rate, Row, spread
 from app.bench.runner import Comparison, Runner, Subject
@@ -113,7 +114,7 @@ class Measure:
     ) -> list[tuple[float, float]]:
         """Return median and 99th percentile of some runs, in seconds."""
         seconds, found = 2 * self._runner.plan.seconds, []
-        with self._runner.apart(target):
+        with self._runner.apart(target), prompt():
             for _ in range(2 * self._runner.plan.rounds):
                 run = await self._runner.run(
                     target, lambda: load.pace(rate, seconds)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from websockets.frames import Frame, Opcode
 
 from app.bench import report as pages
-from app.bench.cores import apart
+from app.bench.cores import apart, prompt
 from app.bench.cpu import Meter, Usage
 from app.bench.load import Load, WrongAnswer, loaded
 from app.bench.proxy import KeycloakProxy, RedisProxy
@@ -138,6 +138,35 @@ def test_server_has_a_core_to_itself() -> None:
     assert set(everywhere[-1:]) == alone
     assert [set(everywhere[:-1])] * len(around) == others
     assert before == after
+
+
+def test_generator_is_prompt_for_a_while() -> None:
+    """Its thread has real-time priority, and then what it had before."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(0, *before)
+    except PermissionError:
+        pytest.skip("there is no right to real-time priority")
+    with prompt():
+        meanwhile = os.sched_getscheduler(0)
+    after = os.sched_getscheduler(0), os.sched_getparam(0)
+    assert (os.SCHED_FIFO, before) == (meanwhile, after)
+
+
+@pytest.mark.parametrize("error", [PermissionError, AttributeError])
+def test_generator_without_the_right_is_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """Whoever may not have the priority, or is on macOS, measures, too."""
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("os.sched_setscheduler", refuse)
+    with prompt():
+        meanwhile = os.sched_getscheduler(0)
+    assert meanwhile == os.SCHED_OTHER
 
 
 @pytest.mark.parametrize(
