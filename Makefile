@@ -83,7 +83,7 @@ permissions: $(INSTALLED)  ## Show who may do what
 	@$(APP) permissions show
 
 .PHONY: bench
-bench: $(INSTALLED)  ## Measure the costs, into docs/performance.md (5 min)
+bench: $(INSTALLED)  ## Measure the costs, into docs/performance.md (8 min)
 	@exec $(APP) bench --write $(ARGS)
 
 ##@ Test
