@@ -568,6 +568,15 @@ async def test_the_pod_with_the_fewest_sockets_goes_first(
         }
         answers = [await ask(one, PkgID.ME) for one in sockets]
     assert {RSPCode.OK} == {answer["status_code"] for answer in answers}
+    # As an autoscaler does, whose number neither an upgrade nor going back
+    # may change.
+    await asyncio.to_thread(release.upgrade, {"app": {"docsEnabled": False}})
+    assert 2 == replicas(kubectl)
+    await asyncio.to_thread(release.upgrade, {"app": {"docsEnabled": True}})
+    kubectl("scale", f"deployment/{NAME}", "--replicas=3")
+    back = ("rollback", NAME, "--wait", "--timeout", "5m")
+    await asyncio.to_thread(release.helm, *back)
+    assert 3 == replicas(kubectl)
 
 
 def replicas(kubectl: Kubectl) -> int:
@@ -618,27 +627,20 @@ def volumes(release: Release) -> set[str]:
 def test_an_upgrade_keeps_edits_passwords_and_volumes(
     release: Release,
 ) -> None:
-    """By both versions of Helm, and so does going back.
-
-    The autoscaler's number of pods is kept, too; here `kubectl scale` is it.
-    """
-    kubectl = release.kubectl
+    """By both versions of Helm, and so does going back."""
     edit(release, reader=EDITED)
     before = passwords(release), volumes(release)
     for program, value in (("helm3", False), ("helm", True)):
         release.upgrade({"app": {"docsEnabled": value}}, program)
         assert EDITED == role_map(release)["reader"]
         assert before == (passwords(release), volumes(release))
-        assert 2 == replicas(kubectl)
-    kubectl("scale", f"deployment/{NAME}", "--replicas=3")
     for program, shown in (("helm", "false"), ("helm3", "true")):
         back = ("rollback", NAME, "--wait", "--timeout", "5m")
         release.helm(*back, program=program)
-        found = kubectl.json("get", "configmap", f"{NAME}-settings")
+        found = release.kubectl.json("get", "configmap", f"{NAME}-settings")
         assert shown == found["data"]["DOCS_ENABLED"]
         assert EDITED == role_map(release)["reader"]
         assert before == (passwords(release), volumes(release))
-        assert 3 == replicas(kubectl)
     token = release.token("reader")
     assert httpx.codes.OK == status_of(f"{release.url}/me", token)
 
