@@ -173,6 +173,8 @@ FRAMES_EXTENSION: Final = "gatehouse.frames"
 """Where our server offers an application to write frames."""
 WS_SEND_QUEUE_MAX_BYTES: Final = 1024 * 1024
 WS_SEND_QUEUE_MAX_SECONDS: Final = 10.0
+WS_SEND_QUEUE_STALL_BYTES: Final = 64 * 1024
+"""A client that leaves more than this unread reads too slowly."""
 WS_SEND_QUEUE_LOOK_SECONDS: Final = 0.5
 """How often it is looked at the sockets that lag."""
 WS_SEND_QUEUE_COUNT_SECONDS: Final = 5.0

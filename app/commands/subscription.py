@@ -54,7 +54,7 @@ class SubscribeCommand(BaseCommand[SubscribeInput, Replay | None]):
         if recovers:
             # What is on its way to all would pass by a socket that replays.
             await self.hub.standing()
-        self.socket.outlet.unsubscribed -= pkg_ids
+        self.socket.outlet.subscribe(pkg_ids)
         if after is None or not recovers:
             return None
         return Replay(self.hub, self.history, self.socket, pkg_ids, after)
@@ -74,7 +74,7 @@ class UnsubscribeCommand(BaseCommand[UnsubscribeInput, None]):
             InvalidInput: A number is no push's.
         """
         check_pushes(self.hub, input_data.pkg_ids)
-        self.socket.outlet.unsubscribed |= set(input_data.pkg_ids)
+        self.socket.outlet.unsubscribe(input_data.pkg_ids)
 
 
 def check_pushes(hub: PushHub, pkg_ids: list[int]) -> None:

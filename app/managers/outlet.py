@@ -1,7 +1,7 @@
 """What pushes know of one socket."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from app.api.ws.constants import CloseCode
@@ -54,11 +54,14 @@ class Wire(Protocol):
     def resume_reading(self) -> None:
         """Read on."""
 
-    def offer(self, frame: bytes, most: int) -> bool:
+    def limit(self, max_bytes: int) -> None:
+        """Let this much be unread, when frames are offered."""
+
+    def offer(self, frame: bytes) -> bool:
         """Send a frame, if the socket is open.
 
         Returns:
-            False if more than so many bytes are unread; it is not sent then.
+            False if more is unread than may be; it is not sent then.
         """
 
     def write_soon(self, frame: bytes) -> None:
@@ -74,12 +77,11 @@ class Wire(Protocol):
 class Outlet:
     """The pushes of one socket: which, how far, and what it leaves unread.
 
-    `seen` is the number up to which pushes are settled for it; `ahead` that
-    up to which its client has seen those of a kind, maybe from a process that
-    is further. While it is `replaying` older ones, new ones wait their turn;
-    `turn` is held by the replay that is under way. What most sockets have
-    none of is one empty object for all of them, which is near when each is
-    asked about a push.
+    `seen` is the number up to which pushes are settled for it; beyond that its
+    client may have seen some of a kind, from a process that is further. While
+    it `is_replaying` older ones, new ones wait; `turn` is held by the replay
+    that is under way. What most sockets have none of is one empty object for
+    all of them.
 
     Args:
         wire: The socket's connection.
@@ -88,51 +90,107 @@ class Outlet:
     """
 
     __slots__ = (
-        "_max_bytes",
+        "_ahead",
+        "_changed",
+        "_holds",
         "_max_seconds",
-        "ahead",
-        "replaying",
+        "_unsubscribed",
         "seen",
         "turn",
-        "unsubscribed",
         "wire",
     )
 
     def __init__(self, wire: Wire, max_bytes: int, max_seconds: float) -> None:
         self.wire = wire
-        self.unsubscribed: frozenset[int] = frozenset()
-        self.seen = 0
-        self.ahead = _NOTHING
         self.turn = asyncio.Lock()
-        self.replaying = 0
-        self._max_bytes = max_bytes
+        self.seen = 0
+        self._ahead = _NOTHING
+        self._changed: Callable[[], None] | None = None
+        self._holds = 0
+        self._unsubscribed: frozenset[int] = frozenset()
         self._max_seconds = max_seconds
+        wire.limit(max_bytes)
+
+    def watch(self, changed: Callable[[], None] | None) -> None:
+        """Call this from now on when other pushes are wanted."""
+        self._changed = changed
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether new pushes wait for older ones."""
+        return self._holds > 0
+
+    def wants(self, pkg_id: int) -> bool:
+        """Say whether its client wants pushes of this kind."""
+        return pkg_id not in self._unsubscribed
 
     def awaits(self, seq: int, pkg_id: int) -> bool:
         """Say whether its client wants a push of this kind that is new."""
-        return pkg_id not in self.unsubscribed and (
-            not self.ahead or seq > self.ahead.get(pkg_id, 0)
+        return self.wants(pkg_id) and seq > self._ahead.get(pkg_id, 0)
+
+    def is_ready(self, seq: int, pkg_id: int) -> bool:
+        """Say whether a push of a kind that is wanted is to be sent now.
+
+        If so, then those that follow are, too, until something changes.
+        """
+        return (
+            not self._holds
+            and seq > self.seen
+            and seq > self._ahead.get(pkg_id, 0)
         )
+
+    def subscribe(self, pkg_ids: Iterable[int]) -> None:
+        """Send pushes of these kinds."""
+        self._unsubscribed = self._unsubscribed.difference(pkg_ids)
+        self._note_change()
+
+    def unsubscribe(self, pkg_ids: Iterable[int]) -> None:
+        """Send none of these kinds."""
+        self._unsubscribed = self._unsubscribed.union(pkg_ids)
+        self._note_change()
+
+    def hold(self) -> None:
+        """Let new pushes wait for a replay, until it lets go."""
+        self._holds += 1
+        self._note_change()
+
+    def let_go(self) -> None:
+        """Let new pushes wait no longer, at least not for this replay."""
+        self._holds -= 1
+        self._note_change()
 
     def note_seen(self, pkg_ids: Iterable[int], seq: int) -> None:
         """Know up to where its client has seen pushes of these kinds."""
-        self.ahead = {**self.ahead, **dict.fromkeys(pkg_ids, seq)}
+        self._ahead = {**self._ahead, **dict.fromkeys(pkg_ids, seq)}
+        self._note_change()
 
     def settle(self, seq: int) -> None:
         """Know that its client goes on from here, whatever it has seen."""
         self.seen = seq
-        self.ahead = _NOTHING
+        self._ahead = _NOTHING
+        self._note_change()
+
+    def settle_at_least(self, seq: int) -> None:
+        """Know that its client has got all pushes up to here."""
+        self.seen = max(self.seen, seq)
+        self._note_change()
 
     def write(self, frame: bytes) -> None:
         """Send a frame, or close a socket that does not read."""
-        if not self.wire.offer(frame, self._max_bytes):
-            self._cut()
+        if not self.wire.offer(frame):
+            cut_slow_reader(self.wire)
 
     def look(self) -> bool:
         """Say whether the client lags; close if it does for too long."""
         if self.wire.stalled_seconds > self._max_seconds:
-            self._cut()
+            cut_slow_reader(self.wire)
         return self.wire.is_stalled
 
-    def _cut(self) -> None:
-        self.wire.cut(CloseCode.SLOW_READER, "reader too slow")
+    def _note_change(self) -> None:
+        if self._changed is not None:
+            self._changed()
+
+
+def cut_slow_reader(wire: Wire) -> None:
+    """Close a socket whose client reads too slowly."""
+    wire.cut(CloseCode.SLOW_READER, "reader too slow")

@@ -41,7 +41,7 @@ class Replay:
         self._pkg_ids = pkg_ids
         self._begin = self._now
         self._at = Position(after.epoch, min(after.seq, self._begin))
-        socket.outlet.replaying += 1
+        socket.outlet.hold()
         socket.outlet.note_seen(pkg_ids, after.seq)
 
     async def run(self) -> None:
@@ -54,7 +54,7 @@ class Replay:
             self._hub.tell_of_loss(self._socket)
             outlet.settle(self._now)
         finally:
-            outlet.replaying -= 1
+            outlet.let_go()
 
     @property
     def _now(self) -> int:
@@ -72,7 +72,7 @@ class Replay:
                     await outlet.wire.drain()
                 self._at = Position(self._at.epoch, push.seq)
             await asyncio.sleep(0)
-        outlet.seen = max(outlet.seen, self._at.seq)
+        outlet.settle_at_least(self._at.seq)
 
     async def _behind(self) -> Sequence[Push]:
         return await self._history.behind(self._at, self._hub.position)

@@ -6,13 +6,12 @@ nobody who has something to do for each of them should hold up the others.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 
 from app.constants import SOCKETS_AT_ONCE
+from app.managers.socket_group import SocketGroup
 from app.protocols import OpenSocket
 from app.schemas.user import UserModel
-
-Group = set[OpenSocket]
 
 
 class WebSocketConnectionManager:
@@ -26,10 +25,10 @@ class WebSocketConnectionManager:
     def __init__(self) -> None:
         self.usernames: Counter[str] = Counter()
         self.changes = 0
-        self.lagging: Group = set()
-        self._groups: list[Group] = []
-        self._with_room: list[Group] = []
-        self._group_of: dict[OpenSocket, Group] = {}
+        self.lagging: set[OpenSocket] = set()
+        self._groups: list[SocketGroup] = []
+        self._with_room: list[SocketGroup] = []
+        self._group_of: dict[OpenSocket, SocketGroup] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -40,20 +39,20 @@ class WebSocketConnectionManager:
     def __len__(self) -> int:
         return len(self._group_of)
 
-    async def in_turns(self) -> AsyncIterator[Sequence[OpenSocket]]:
+    async def in_turns(self) -> AsyncIterator[SocketGroup]:
         """Yield all of them, a few at a time, and let others run in between.
 
         One that is open all the while comes once.
         """
         for group in self._groups:  # more may come, and none goes
             if group:
-                yield tuple(group)
+                yield group
                 await asyncio.sleep(0)
 
     def add(self, socket: OpenSocket) -> None:
         """Take in a socket that is about to be accepted."""
         if not self._with_room:
-            group: Group = set()
+            group = SocketGroup()
             self._groups.append(group)
             self._with_room.append(group)
         group = self._with_room[-1]
@@ -66,10 +65,12 @@ class WebSocketConnectionManager:
 
     def know(self, socket: OpenSocket, user: UserModel) -> None:
         """Take in whose a socket is, or what his next token says of him."""
-        if socket in self._group_of:
+        group = self._group_of.get(socket)
+        if group is not None:
             self._forget_user(socket)
             self.usernames[user.username] += 1
             self.changes += 1
+            group.forget()
         socket.user = user
 
     def note_lag(self, socket: OpenSocket) -> None:
@@ -84,7 +85,7 @@ class WebSocketConnectionManager:
             return
         if len(group) == SOCKETS_AT_ONCE:
             self._with_room.append(group)
-        group.discard(socket)
+        group.remove(socket)
         self.lagging.discard(socket)
         self._forget_user(socket)
         self.changes += 1

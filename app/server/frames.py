@@ -12,6 +12,7 @@ for each.
 
 from typing import TYPE_CHECKING
 
+from app.constants import WS_SEND_QUEUE_STALL_BYTES
 from app.managers.outlet import Listener
 from app.server.turn import turn_of
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class FrameWire:
     """The connection of one socket.
 
-    `is_open` says whether anything can still be sent; the protocol keeps it.
+    The protocol keeps `is_open`, which says whether anything can still be
+    sent, and `stalled_since`, when the client began to read too slowly.
 
     Args:
         protocol: Who speaks on it.
@@ -30,20 +32,24 @@ class FrameWire:
 
     __slots__ = (
         "_frames",
+        "_max_bytes",
         "_protocol",
         "_size",
         "_transport",
         "_turn",
         "is_open",
+        "stalled_since",
     )
 
     def __init__(self, protocol: "WebSocketProtocol") -> None:
         self.is_open = False
+        self.stalled_since: float | None = None
         self._protocol = protocol
         self._transport = protocol.transport
         self._turn = turn_of(protocol.loop)
         self._frames: list[bytes] = []
         self._size = 0
+        self._max_bytes = 0
 
     @property
     def unread_bytes(self) -> int:
@@ -53,13 +59,13 @@ class FrameWire:
     @property
     def stalled_seconds(self) -> float:
         """For how long the client has been reading too slowly; else 0."""
-        since = self._protocol.stalled_since
+        since = self.stalled_since
         return self._protocol.loop.time() - since if since else 0.0
 
     @property
     def is_stalled(self) -> bool:
         """Whether the client is reading too slowly now."""
-        return self._protocol.stalled_since is not None
+        return self.stalled_since is not None
 
     def listen(self, listener: Listener) -> None:
         """Tell this one when the client lags."""
@@ -79,22 +85,32 @@ class FrameWire:
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def offer(self, frame: bytes, most: int) -> bool:
+    def limit(self, max_bytes: int) -> None:
+        """Let this much be unread, when frames are offered.
+
+        From there on the client reads too slowly, if not before.
+        """
+        self._max_bytes = max_bytes
+        most = min(max_bytes, WS_SEND_QUEUE_STALL_BYTES)
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(high=most)
+
+    def offer(self, frame: bytes) -> bool:
         """Send a frame, if the socket is open.
 
-        Every push comes here for each socket, so `unread_bytes` is not called
-        and nothing asked of the protocol: what that has is far from the CPU.
+        Every push comes here for each socket: where nothing is in its way,
+        nothing else is asked, of the protocol least of all, because what that
+        has is far from the CPU.
 
         Returns:
-            False if more than so many bytes are unread; it is not sent then.
+            False if more is unread than may be; it is not sent then.
         """
-        transport = self._transport
-        if self._size + transport.get_write_buffer_size() > most:
+        if self.is_open and self.stalled_since is None and not self._size:
+            self._transport.write(frame)
+            return True
+        if self.unread_bytes > self._max_bytes:
             return False
-        if self._size:
-            self.write_soon(frame)
-        elif self.is_open:
-            transport.write(frame)
+        self.write_soon(frame)
         return True
 
     def write_soon(self, frame: bytes) -> None:

@@ -138,7 +138,6 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
             logger=self.logger,
         )
         self.queue = Mailbox()  # type: ignore[assignment]  # does all that is asked of it
-        self.stalled_since: float | None = None
         self._listener: Listener | None = None
         self._taker: Listener | None = None
         self._keepalive = keepalive_of(
@@ -226,14 +225,16 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """Note since when the client has been reading too slowly."""
         super().pause_writing()
-        self.stalled_since = self.loop.time()
+        if self.conn.wire is not None:
+            self.conn.wire.stalled_since = self.loop.time()
         if self._listener is not None:
             self._listener.lag()
 
     def resume_writing(self) -> None:
         """Note that the client has caught up."""
         super().resume_writing()
-        self.stalled_since = None
+        if self.conn.wire is not None:
+            self.conn.wire.stalled_since = None
 
     def cut(self, code: int, reason: str) -> None:
         """Close without waiting for a client that reads nothing."""

@@ -3,8 +3,10 @@
 import random
 from collections import Counter
 from typing import Any
+from unittest.mock import Mock
 
 from app.constants import SOCKETS_AT_ONCE
+from app.managers.outlet import Outlet, Wire
 from app.managers.websocket_connection_manager import (
     WebSocketConnectionManager,
 )
@@ -17,6 +19,10 @@ class Idle:
     """A socket that does nothing."""
 
     user: UserModel | None = None
+
+    def __init__(self) -> None:
+        wire: Any = Mock(Wire)
+        self.outlet = Outlet(wire, 1000, 1)
 
 
 def some(count: int) -> list[OpenSocket]:

@@ -18,10 +18,10 @@ from app.managers.push_history import PushHistory
 from app.managers.push_hub import PushHub
 from app.managers.rbac_manager import Catalogue, RBACManager
 from app.managers.replay import Replay
+from app.managers.socket_group import SocketGroup
 from app.managers.websocket_connection_manager import (
     WebSocketConnectionManager,
 )
-from app.protocols import OpenSocket
 from app.schemas.permissions import PermissionMap
 from app.schemas.push import Position, SubscribeInput
 from app.schemas.user import UserModel
@@ -49,11 +49,14 @@ class Wire:
         """Be read at once."""
         await asyncio.sleep(0)
 
-    def offer(self, frame: bytes, most: int) -> bool:
-        """Keep number and position of a push; all of it is read at once."""
+    def limit(self, max_bytes: int) -> None:
+        """Be read at once, so that nothing comes near a limit."""
+
+    def offer(self, frame: bytes) -> bool:
+        """Keep number and position of a push."""
         message = msgspec.json.decode(frame[frame.index(b"{") :])
         self.told.append((message["pkg_id"], message["meta"]["seq"]))
-        return most >= 0
+        return True
 
 
 class Listener:
@@ -70,7 +73,7 @@ class Listener:
 class Shuffled(WebSocketConnectionManager):
     """As a set is when it grows: each time in another order."""
 
-    async def in_turns(self) -> AsyncIterator[Sequence[OpenSocket]]:
+    async def in_turns(self) -> AsyncIterator[SocketGroup]:
         """Yield the same, elsewhere."""
         groups = [group async for group in super().in_turns()]
         for group in random.sample(groups, len(groups)):
@@ -315,3 +318,99 @@ async def test_who_was_ahead_gets_the_pushes_of_a_new_epoch(
     body = b'{"pkg_id":%d,"data":{},"users":null}' % PkgID.AUTHORS_CHANGED
     await hub.deliver("new", Numbered(1, body))
     assert socket.wire.told == [(PkgID.AUTHORS_CHANGED, 1)]
+
+
+def sign_in_again(hub: PushHub, socket: Any) -> None:
+    """Have another token, which gives another role."""
+    user = UserModel(
+        id=ADA.id,
+        username=ADA.username,
+        roles=frozenset({"guest"}),
+        expires_at=0,
+    )
+    hub._sockets.know(socket, user)
+
+
+KIND = PkgID.AUTHORS_CHANGED
+
+
+@pytest.mark.parametrize(
+    ("change", "undo"),
+    [
+        pytest.param(
+            lambda hub, _: hub._rbac.apply(role_map(), source="test"),
+            lambda hub, _: hub._rbac.apply(
+                role_map("GET_AUTHORS"), source="test"
+            ),
+            id="role map",
+        ),
+        pytest.param(
+            sign_in_again,
+            lambda hub, socket: hub._sockets.know(socket, ADA),
+            id="token",
+        ),
+        pytest.param(
+            lambda _, socket: socket.outlet.unsubscribe([KIND]),
+            lambda _, socket: socket.outlet.subscribe([KIND]),
+            id="subscription",
+        ),
+        pytest.param(
+            lambda hub, socket: hub._sockets.remove(socket),
+            lambda hub, socket: hub._sockets.add(socket),
+            id="socket",
+        ),
+        pytest.param(
+            lambda _, socket: socket.outlet.hold(),
+            lambda _, socket: socket.outlet.let_go(),
+            id="replay",
+        ),
+        pytest.param(
+            lambda _, socket: socket.outlet.note_seen([KIND], 9),
+            lambda _, socket: socket.outlet.settle(2),
+            id="what the client has seen",
+        ),
+        pytest.param(
+            lambda _, socket: socket.outlet.settle_at_least(2),
+            lambda *_: None,
+            id="what it has got",
+        ),
+    ],
+)
+async def test_every_change_counts_from_the_next_push(
+    hub: PushHub,
+    listeners: list[Listener],
+    change: Callable[[PushHub, Any], None],
+    undo: Callable[[PushHub, Any], None],
+) -> None:
+    """Who gets a kind of push is remembered only as long as it is true."""
+    socket, others = listeners[0], listeners[1:]
+    await deliver(hub, KIND, 1)
+    change(hub, socket)
+    await deliver(hub, KIND, 2)
+    undo(hub, socket)
+    await deliver(hub, KIND, 3)
+    assert [(KIND, 1), (KIND, 3)] == socket.wire.told
+    assert all((KIND, 3) == one.wire.told[-1] for one in others)
+
+
+async def test_what_is_for_some_users_is_for_no_other(
+    hub: PushHub, listeners: list[Listener]
+) -> None:
+    """Whoever gets what is for everybody, before and after."""
+    named: Any = listeners[0]
+    bob = UserModel(
+        id=UserId("2"),
+        username=Username("bob"),
+        roles=ADA.roles,
+        expires_at=0,
+    )
+    hub._sockets.know(named, bob)
+    await deliver(hub, KIND, 1)
+    body = b'{"pkg_id":%d,"data":{},"users":["bob"]}' % KIND
+    await hub.deliver("e", Numbered(2, body))
+    await deliver(hub, KIND, 3)
+    everybody = [(KIND, 1), (KIND, 3)]
+    assert [(KIND, 1), (KIND, 2), (KIND, 3)] == named.wire.told
+    assert {tuple(everybody)} == {
+        tuple(one.wire.told) for one in listeners[1:]
+    }

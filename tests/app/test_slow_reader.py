@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.api.ws.constants import CloseCode, PkgID
 from app.server.frames import FrameWire
+from app.utils.frames import text_frame
 from tests.fixtures.pushes import next_pushes
 from tests.fixtures.service import AsUser, MakeService, Service
 from tests.fixtures.sockets import DEADLINE_SECONDS, ask, open_socket
@@ -162,6 +163,33 @@ async def test_nothing_is_sent_on_a_connection_that_broke(
         async with asyncio.timeout(DEADLINE_SECONDS):
             while wire.is_open:  # noqa: ASYNC110  (a deadline bounds it)
                 await asyncio.sleep(0.01)
+        wire.limit(1000)  # as for a client that leaves while it is let in
+        assert wire.offer(b"")
+
+
+async def test_however_little_may_be_unread_it_is_no_more(
+    bounded: Service, sign_in: SignIn
+) -> None:
+    """Also where it is less than what a connection takes before it says so."""
+    frame, most = text_frame(b"x" * 1000), 10_000
+    found: list[int] = []
+
+    def fill(wire: FrameWire) -> None:
+        wire.limit(most)
+        while wire.offer(frame):
+            found.append(wire.unread_bytes)
+
+    async with open_socket(
+        bounded, sign_in("reader"), sock=narrow_socket(bounded)
+    ) as client:
+        wire = await only_wire(bounded, client)
+        client.transport.pause_reading()
+        wire._protocol.loop.call_soon_threadsafe(fill, wire)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not found or found[-1] <= most:  # noqa: ASYNC110  (bounded)
+                await asyncio.sleep(0.01)
+        assert wire.is_stalled
+    assert max(found) <= most + len(frame)
 
 
 async def only_wire(service: Service, client: ClientConnection) -> FrameWire:

@@ -30,6 +30,7 @@ class SendQueue:
         self._send = send
         self._texts: deque[str] = deque()
         self._bytes = 0
+        self._max_bytes = 0
         self._since = 0.0
         self._task: asyncio.Task[None] | None = None
         self._listener: Callable[[], Listener | None] = lambda: None
@@ -64,13 +65,17 @@ class SendQueue:
     def resume_reading(self) -> None:
         """Do nothing, as well."""
 
-    def offer(self, frame: bytes, most: int) -> bool:
+    def limit(self, max_bytes: int) -> None:
+        """Let this much be unread, when frames are offered."""
+        self._max_bytes = max_bytes
+
+    def offer(self, frame: bytes) -> bool:
         """Send a frame, if the socket is open.
 
         Returns:
-            False if more than so many bytes are unread; it is not sent then.
+            False if more is unread than may be; it is not sent then.
         """
-        if self._bytes > most:
+        if self._bytes > self._max_bytes:
             return False
         self.write_soon(frame)
         return True
