@@ -290,7 +290,7 @@ LIMITER_RETRY_SECONDS: Final = 1.0
 LIMITER_TICK_SECONDS: Final = 0.05
 """Calls that leave a window within one tick leave it together."""
 LIMITER_LEASE_SECONDS: Final = 1.0
-LIMITER_LEASE_TOKENS: Final = 20
+LIMITER_LEASE_TOKENS: Final = 50
 LIMITER_LEASE_FRACTION: Final = 0.05
 """Part of a limit that a process may hold, up to `LIMITER_LEASE_TOKENS`."""
 LIMITER_MANY_USES: Final = 8
