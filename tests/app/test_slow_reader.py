@@ -189,6 +189,7 @@ async def test_however_little_may_be_unread_it_is_no_more(
             while not found or found[-1] <= most:  # noqa: ASYNC110  (bounded)
                 await asyncio.sleep(0.01)
         assert wire.is_stalled
+        client.transport.abort()
     assert max(found) <= most + len(frame)
 
 
