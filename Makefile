@@ -299,6 +299,8 @@ docker/.env: | docker/.env.example
 
 # The environment. It follows the lock, never the other way round; `sync`
 # also removes what the lock no longer names. uv comes by pip, with its hash.
+# Where Python may not keep what it compiles, each process would compile all of
+# it anew, for 2 s and more: then it is compiled here.
 $(SYNCED): requirements/dev.txt
 	$(if $(shell $(PYTHON) -c 'import ensurepip, sys; print("yes" if \
 	  sys.version_info >= (3, 11) else "")' 2>/dev/null),,$(error \
@@ -311,6 +313,7 @@ $(SYNCED): requirements/dev.txt
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	    --require-hashes --requirement $(VENV)/uv.txt; }
 	@set -o pipefail; $(UV) pip sync --python $(BIN)/python \
+	  $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode) \
 	  --require-hashes $< 2>&1 | awk '!/^ [-+~] / { print; fflush() }'
 	@touch $@
 
