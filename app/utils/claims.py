@@ -65,7 +65,7 @@ class Claims:
 def _check_number(pkg_id: IntEnum, package: str, claim: str) -> None:
     ours = range(FIRST_APP_PKG_ID)
     allowed = ours if package == OURS else range(ours.stop, MAX_PKG_ID + 1)
-    if pkg_id not in allowed:
+    if int(pkg_id) not in allowed:  # an IntEnum would be looked for one by one
         raise ConfigurationError(
             f"{claim}: numbers of {package} are from {allowed[0]}"
             f" to {allowed[-1]}"
