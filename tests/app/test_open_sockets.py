@@ -3,10 +3,12 @@
 import random
 from collections import Counter
 from typing import Any
-from unittest.mock import Mock
 
+from starlette.types import Message
+
+from app.api.ws.send_queue import SendQueue
 from app.constants import SOCKETS_AT_ONCE
-from app.managers.outlet import Outlet, Wire
+from app.managers.outlet import Outlet
 from app.managers.websocket_connection_manager import (
     WebSocketConnectionManager,
 )
@@ -21,8 +23,10 @@ class Idle:
     user: UserModel | None = None
 
     def __init__(self) -> None:
-        wire: Any = Mock(Wire)
-        self.outlet = Outlet(wire, 1000, 1)
+        self.outlet = Outlet(SendQueue(self.send), 1000, 1)
+
+    async def send(self, message: Message) -> None:
+        """Send what nobody says."""
 
 
 def some(count: int) -> list[OpenSocket]:
