@@ -129,15 +129,11 @@ class Outlet:
         return self.wants(pkg_id) and seq > self._ahead.get(pkg_id, 0)
 
     def is_ready(self, seq: int, pkg_id: int) -> bool:
-        """Say whether a push of a kind that is wanted is to be sent now.
+        """Say whether a push of this kind is to be sent now.
 
         If so, then those that follow are, too, until something changes.
         """
-        return (
-            not self._holds
-            and seq > self.seen
-            and seq > self._ahead.get(pkg_id, 0)
-        )
+        return not self._holds and seq > self.seen and self.awaits(seq, pkg_id)
 
     def subscribe(self, pkg_ids: Iterable[int]) -> None:
         """Send pushes of these kinds."""

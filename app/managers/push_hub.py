@@ -112,7 +112,8 @@ class PushHub:
         outlets = [
             socket.outlet
             for socket in group
-            if socket.outlet.wants(pkg_id) and self.is_for(push, socket)
+            if socket.outlet.wants(pkg_id)
+            and _is_for(push, socket.user, readers)
         ]
         wires = [o.wire for o in outlets if o.is_ready(seq, pkg_id)]
         if users is None and len(wires) == len(outlets):
@@ -129,12 +130,7 @@ class PushHub:
 
     def is_for(self, push: Push, socket: OpenSocket) -> bool:
         """Say whether the socket's user is to get this push."""
-        user = socket.user
-        return (
-            user is not None
-            and (push.users is None or user.username in push.users)
-            and self.may_read(push.pkg_id, user)
-        )
+        return _is_for(push, socket.user, self._readers(push.pkg_id))
 
     async def move_to(self, position: Position) -> None:
         """Go on from here, and tell sockets that pushes are lost to them."""
@@ -213,6 +209,14 @@ class PushHub:
                         sent += 1
         count_pushes(sent)
         return sent
+
+
+def _is_for(push: Push, user: UserModel | None, readers: Check) -> bool:
+    return (
+        user is not None
+        and (push.users is None or user.username in push.users)
+        and readers.permits(user.roles)
+    )
 
 
 def count_pushes(sent: int) -> None:
