@@ -119,7 +119,10 @@ async def test_nothing_is_lost_or_doubled(
 
 @pytest.mark.timeout(300)
 async def test_rolling_restart(servers: Servers, sign_in: SignIn) -> None:
-    """Every socket is told to come again, and they do not come together."""
+    """Every socket is told to come again, and they do not come together.
+
+    A pod that ends, or is late, may turn away who comes, in so many words.
+    """
     crowd = Crowd(
         http_writers=3,
         socket_writers=3,
@@ -144,12 +147,15 @@ async def test_rolling_restart(servers: Servers, sign_in: SignIn) -> None:
         findings = reckon(here.stage.journal, await here.tables())
     print(summary(here.stage.journal))  # noqa: T201
     print(*findings, sep="\n")  # noqa: T201
-    codes = {code for client in clients for code in client.receiver.closed}
+    receivers = [client.receiver for client in clients]
+    codes = {code for one in receivers for code in one.closed}
     assert ([], [0, 0, 0], {CloseCode.GOING_AWAY}) == (
         findings,
         statuses,
         codes,
     )
+    for why in (why for one in receivers for why in one.not_opened):
+        assert why.endswith("HTTP 503")
     assert_spread([time for client in clients for time in client.came[1:]])
 
 

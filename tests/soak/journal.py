@@ -113,11 +113,16 @@ Entry: TypeAlias = Subscribed | Resync | Pushed
 
 @dataclass
 class Receiver:
-    """What one client was sent, over all its sockets."""
+    """What one client was sent, over all its sockets.
+
+    `closed` has the code of each that has ended; `not_opened` has why there
+    was none, each time.
+    """
 
     name: str
     entries: list[Entry] = field(default_factory=list)
     closed: list[int | str] = field(default_factory=list)
+    not_opened: list[str] = field(default_factory=list)
 
     @property
     def position(self) -> Position | None:

@@ -17,7 +17,7 @@ from tests.soak.journal import (
     Resync,
     Subscribed,
 )
-from tests.soak.sockets import Closed, Message, Socket, opened
+from tests.soak.sockets import Closed, Message, NotOpened, Socket, opened
 from tests.soak.stage import Stage
 
 _KINDS = [PkgID.AUTHORS_CHANGED, PkgID.BOOKS_CHANGED]
@@ -66,6 +66,9 @@ class ReceivingClient:
             try:
                 await self._live()
                 pause = 0.0
+            except NotOpened as failure:
+                self.receiver.not_opened.append(failure.reason)
+                pause = self._rng.uniform(0, _PAUSE_SECONDS)
             except Closed as closed:
                 self.receiver.closed.append(closed.code)
                 pause = self._rng.uniform(0, _PAUSE_SECONDS)
@@ -76,7 +79,8 @@ class ReceivingClient:
         """Receive on one socket until this client leaves it.
 
         Raises:
-            Closed: It has ended, or did not begin.
+            NotOpened: It did not begin.
+            Closed: It has ended.
         """
         self._asked, self._hears = None, False
         url = self._stage.any_url(self._rng)

@@ -179,11 +179,13 @@ def summary(journal: Journal) -> str:
     slowest = max((w.acknowledged or w.sent) - w.sent for w in answered)
     epochs = {p.position.epoch for r in journal.receivers for p in r.pushes}
     codes = Counter(code for r in journal.receivers for code in r.closed)
+    failures = Counter(why for r in journal.receivers for why in r.not_opened)
     return (
         f"{len(answered)} writes acknowledged, the slowest after"
         f" {slowest:.1f} s; {len(journal.exchanges)} requests,"
         f" {sum(not e.answers for e in journal.exchanges)} to be repeated\n"
         f"{len(journal.receivers)} receivers: {kinds['Pushed']} pushes,"
         f" {kinds['Subscribed']} subscriptions, {lost} reported gaps,"
-        f" {len(epochs)} epochs; closed {dict(codes)}"
+        f" {len(epochs)} epochs; closed {dict(codes)},"
+        f" not opened {dict(failures)}"
     )

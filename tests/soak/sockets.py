@@ -37,6 +37,18 @@ class Closed(Exception):
         self.seconds = seconds
 
 
+class NotOpened(Closed):
+    """There was no socket: the handshake failed.
+
+    Args:
+        reason: What became of it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(CUT)
+        self.reason = reason
+
+
 class Socket:
     """One socket.
 
@@ -148,7 +160,7 @@ async def opened(
     """Open a socket on a pod; it is closed at the end.
 
     Raises:
-        Closed: The pod does not want it, or is not there.
+        NotOpened: The pod does not want it, or is not there.
     """
     headers = {"Authorization": f"Bearer {stage.token()}"}
     try:
@@ -159,8 +171,8 @@ async def opened(
             ping_interval=None,
             compression=None,
         )
-    except _FAILURES:
-        raise Closed(CUT) from None
+    except _FAILURES as error:
+        raise NotOpened(f"{type(error).__name__}: {error}") from None
     socket = Socket(who, stage.journal, connection, hear)
     reading = asyncio.create_task(socket.read())
     try:
