@@ -149,6 +149,10 @@ PUSH_MEMORY_LENGTH: Final = 1000
 PUSH_MEMORY_BYTES: Final = 8 * 1024 * 1024
 PUSH_CHUNK: Final = 200
 """Remembered pushes that are looked through in one turn of the event loop."""
+PUSHES_AT_ONCE: Final = 32
+"""Pushes that came together and are sent together, at most."""
+PUSHES_AT_ONCE_BYTES: Final = 16 * 1024
+"""How large they may be, together, unless it is a single one."""
 SOCKETS_AT_ONCE: Final = 100
 """For how many sockets something is done in one turn of the event loop."""
 PUSH_SILENCE_SECONDS: Final = 1.0

@@ -64,6 +64,13 @@ class Wire(Protocol):
             False if more is unread than may be; it is not sent then.
         """
 
+    def offer_soon(self, frame: bytes) -> bool:
+        """Send a frame together with others, if the socket is open.
+
+        Returns:
+            False if more is unread than may be; it is not sent then.
+        """
+
     def write_soon(self, frame: bytes) -> None:
         """Send a frame together with others, if the socket is open."""
 

@@ -11,16 +11,22 @@ last push, from where a client can go on.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
 
 import structlog
 
 from app.api.ws.constants import PkgID
+from app.constants import PUSHES_AT_ONCE_BYTES, WS_SEND_QUEUE_MAX_BYTES
 from app.managers.outlet import Wire, cut_slow_reader
 from app.managers.push_history import PushHistory
-from app.managers.push_memory import Push, make_frame, make_push
+from app.managers.push_memory import (
+    Push,
+    in_batches,
+    make_frame,
+    make_push,
+)
 from app.managers.rbac_manager import RBACManager
 from app.managers.rbac_rules import ANYBODY, NOBODY, Check
 from app.managers.socket_group import Audience, SocketGroup
@@ -46,6 +52,7 @@ class PushHub:
         rbac: Decides who may read.
         sockets: Those that are open.
         history: Remembers pushes.
+        most_bytes: What a socket may leave unread, and so is sent at once.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class PushHub:
         rbac: RBACManager,
         sockets: WebSocketConnectionManager,
         history: PushHistory,
+        most_bytes: int = WS_SEND_QUEUE_MAX_BYTES,
     ) -> None:
         self.pushes = pushes
         self.position: Position | None = None
@@ -61,6 +69,7 @@ class PushHub:
         self._rbac = rbac
         self._sockets = sockets
         self._history = history
+        self._most_bytes = min(most_bytes, PUSHES_AT_ONCE_BYTES)
         self._map_changed = asyncio.Event()
         self._map_told = asyncio.Event()
         self._told = (0, 0)
@@ -83,20 +92,35 @@ class PushHub:
         read = self._reads[pkg_id]
         return ANYBODY if read is None else self._rbac.ws_check(read)
 
-    async def deliver(self, epoch: str, numbered: Numbered) -> None:
-        """Send the next push to every socket that is to get it."""
-        push = make_push(epoch, numbered)
-        async with self._turn:
-            self.position = Position(epoch, push.seq)
-            self._history.add(push)
-            sent = 0
-            async for group in self._sockets.in_turns():
-                wires = self._wires(push, group)
-                for wire in wires:
-                    if not wire.offer(push.frame):
-                        cut_slow_reader(wire)
-                sent += len(wires)
-        count_pushes(sent)
+    async def deliver(self, epoch: str, numbered: Iterable[Numbered]) -> None:
+        """Send the next pushes to every socket that is to get them.
+
+        Those that come together are one write to each socket, which is most
+        of what one push costs.
+        """
+        pushes = (make_push(epoch, one) for one in numbered)
+        for batch in in_batches(pushes, self._most_bytes):
+            async with self._turn:
+                self.position = Position(epoch, batch[-1].seq)
+                for push in batch:
+                    self._history.add(push)
+                sent = 0
+                async for group in self._sockets.in_turns():
+                    sent += self._send(batch, group)
+            count_pushes(sent)
+
+    def _send(self, batch: Sequence[Push], group: SocketGroup) -> int:
+        """Send consecutive pushes to some sockets; say how many were sent."""
+        sent, is_alone = 0, len(batch) == 1
+        for push in batch:
+            wires, frame = self._wires(push, group), push.frame
+            for wire in wires:
+                if not (
+                    wire.offer(frame) if is_alone else wire.offer_soon(frame)
+                ):
+                    cut_slow_reader(wire)
+            sent += len(wires)
+        return sent
 
     def _wires(self, push: Push, group: SocketGroup) -> Sequence[Wire]:
         """Return where a push goes of those sockets: to some, now.

@@ -1,7 +1,7 @@
 """The newest pushes, ready to be sent, as each process remembers them."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from app.constants import (
     PUSH_MEMORY_BYTES,
     PUSH_MEMORY_LENGTH,
     PUSH_REQ_ID,
+    PUSHES_AT_ONCE,
 )
 from app.schemas.push import Position, PushBody, PushRead
 from app.storage.pubsub import Numbered
@@ -41,6 +42,27 @@ def make_frame(pkg_id: int, data: object, meta: Position | None) -> bytes:
     """Make a frame that can be written to any socket."""
     message = PushRead(pkg_id, PUSH_REQ_ID, RSPCode.OK, data, meta)
     return text_frame(msgspec.json.encode(message))
+
+
+def in_batches(
+    pushes: Iterable[Push], most_bytes: int
+) -> Iterator[list[Push]]:
+    """Yield as many at a time as are sent together.
+
+    Args:
+        pushes: Consecutive ones.
+        most_bytes: What a socket can be sent in one turn of the event loop.
+    """
+    batch: list[Push] = []
+    room = most_bytes
+    for push in pushes:
+        room -= len(push.frame)
+        if batch and (room < 0 or len(batch) == PUSHES_AT_ONCE):
+            yield batch
+            batch, room = [], most_bytes - len(push.frame)
+        batch.append(push)
+    if batch:
+        yield batch
 
 
 class PushMemory:

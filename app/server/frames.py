@@ -108,8 +108,18 @@ class FrameWire:
         if self.is_open and self.stalled_since is None and not self._size:
             self._transport.write(frame)
             return True
+        return self.offer_soon(frame)
+
+    def offer_soon(self, frame: bytes) -> bool:
+        """Send a frame with the others of this turn, if the socket is open.
+
+        Returns:
+            False if more is unread than may be; it is not sent then.
+        """
         if self.unread_bytes > self._max_bytes:
-            return False
+            self._flush()  # what waits for the turn's end nobody could read
+            if self.unread_bytes > self._max_bytes:
+                return False
         self.write_soon(frame)
         return True
 

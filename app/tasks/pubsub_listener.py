@@ -7,21 +7,24 @@ lost, and the sockets are told so.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import NoReturn
 
 import structlog
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from app.constants import (
     PUSH_RECONNECT_MAX_SECONDS,
     PUSH_RECONNECT_SECONDS,
     PUSH_SILENCE_SECONDS,
+    PUSHES_AT_ONCE,
     REDIS_CONNECT_TIMEOUT_SECONDS,
 )
 from app.exceptions import Unavailable
 from app.managers.push_hub import PushHub
 from app.schemas.push import Position
-from app.storage.pubsub import PushStream
+from app.storage.pubsub import Numbered, PushStream
 from app.utils.reconnecting import Reconnecting
 
 logger = structlog.get_logger(__name__)
@@ -64,26 +67,28 @@ class PubSubListener:
             self._say_that_it_works()
             is_deaf = False
             while not is_deaf:
-                message = await pubsub.get_message(
-                    timeout=PUSH_SILENCE_SECONDS
-                )
-                if message is None:
-                    is_deaf = await self._catch_up()
+                if messages := await _received(pubsub):
+                    await self._take(messages)
                 else:
-                    await self._take(message["data"])
+                    is_deaf = await self._catch_up()
 
     def _say_that_it_works(self) -> None:
         if self._fails:
             logger.info("pushes come from Redis again")
         self._fails = False
 
-    async def _take(self, message: bytes) -> None:
-        epoch, push = self._stream.parse(message)
-        last = self._hub.position
-        if last is None or last.epoch != epoch or last.seq + 1 < push.seq:
-            await self._catch_up()
-        elif push.seq == last.seq + 1:
-            await self._hub.deliver(epoch, push)
+    async def _take(self, messages: Iterable[bytes]) -> None:
+        """Deliver what follows the last push, and look for what is missing."""
+        last, following = self._hub.position, list[Numbered]()
+        for epoch, push in map(self._stream.parse, messages):
+            expected = last.seq + 1 + len(following) if last else 0
+            if last is None or epoch != last.epoch or push.seq > expected:
+                await self._catch_up()
+                return
+            if push.seq == expected:
+                following.append(push)
+        if last is not None:
+            await self._hub.deliver(last.epoch, following)
 
     async def _catch_up(self) -> bool:
         """Deliver what is missing, and say whether anything was."""
@@ -110,5 +115,20 @@ class PubSubListener:
         if following != last.seq + 1:
             logger.error("pushes lost", count=following - last.seq - 1)
             await self._hub.move_to(Position(now.epoch, following - 1))
-        for push in pushes:
-            await self._hub.deliver(now.epoch, push)
+        await self._hub.deliver(now.epoch, pushes)
+
+
+async def _received(pubsub: PubSub) -> list[bytes]:
+    """Wait for a message, and return it with those that came with it.
+
+    There is none where nothing comes for a while.
+    """
+    messages: list[bytes] = []
+    while len(messages) < PUSHES_AT_ONCE:
+        message = await pubsub.get_message(timeout=PUSH_SILENCE_SECONDS)
+        if message is None:
+            break
+        messages.append(message["data"])
+        if pubsub.connection is None or not await pubsub.connection.can_read():
+            break
+    return messages

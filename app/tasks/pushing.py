@@ -56,7 +56,13 @@ class Pushing:
         )
         stream = PushStream(redis, self._listening)
         self.history = PushHistory(stream)
-        self.hub = PushHub(pushes, rbac, sockets, self.history)
+        self.hub = PushHub(
+            pushes,
+            rbac,
+            sockets,
+            self.history,
+            settings.ws_send_queue_max_bytes,
+        )
         self.directory = ConnectionDirectory(redis)
         self._publisher = OutboxPublisher(
             database, stream, self.hub, settings.outbox_max_events

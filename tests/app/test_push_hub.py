@@ -119,7 +119,7 @@ def hub(rbac: RBACManager, listeners: list[Listener]) -> PushHub:
 async def on_its_way(hub: PushHub, seq: int) -> asyncio.Task[None]:
     """A push that some sockets have been sent, and others not."""
     body = b'{"pkg_id":%d,"data":{},"users":null}' % PkgID.AUTHORS_CHANGED
-    push = asyncio.create_task(hub.deliver("e", Numbered(seq, body)))
+    push = asyncio.create_task(hub.deliver("e", [Numbered(seq, body)]))
     await asyncio.sleep(0)
     return push
 
@@ -159,7 +159,7 @@ async def test_who_replays_gets_the_pushes_of_a_new_epoch(
     """Its replay ends while all are told of another role map."""
     body = b'{"pkg_id":%d,"data":{},"users":null}' % PkgID.AUTHORS_CHANGED
     for seq in (1, 2, 3):
-        await hub.deliver("old", Numbered(seq, body))
+        await hub.deliver("old", [Numbered(seq, body)])
     one, other = listeners[:2]
     socket: Any = one
     replay = Replay(
@@ -180,7 +180,7 @@ async def test_who_replays_gets_the_pushes_of_a_new_epoch(
     for listener in listeners:
         listener.wire.told.clear()
     for seq in (1, 2, 3, 4):
-        await hub.deliver("new", Numbered(seq, body))
+        await hub.deliver("new", [Numbered(seq, body)])
     assert other.wire.told == one.wire.told
     assert len(one.wire.told) == 4
 
@@ -243,7 +243,7 @@ async def deliver(hub: PushHub, pkg_id: PkgID, *seqs: int) -> None:
     """Push some, with these numbers."""
     body = b'{"pkg_id":%d,"data":{},"users":null}' % pkg_id
     for seq in seqs:
-        await hub.deliver("e", Numbered(seq, body))
+        await hub.deliver("e", [Numbered(seq, body)])
 
 
 async def test_who_has_seen_more_than_the_process_misses_no_other_kind(
@@ -316,7 +316,7 @@ async def test_who_was_ahead_gets_the_pushes_of_a_new_epoch(
     await hub.move_to(Position("new", 0))
     socket.wire.told.clear()
     body = b'{"pkg_id":%d,"data":{},"users":null}' % PkgID.AUTHORS_CHANGED
-    await hub.deliver("new", Numbered(1, body))
+    await hub.deliver("new", [Numbered(1, body)])
     assert socket.wire.told == [(PkgID.AUTHORS_CHANGED, 1)]
 
 
@@ -407,7 +407,7 @@ async def test_what_is_for_some_users_is_for_no_other(
     hub._sockets.know(named, bob)
     await deliver(hub, KIND, 1)
     body = b'{"pkg_id":%d,"data":{},"users":["bob"]}' % KIND
-    await hub.deliver("e", Numbered(2, body))
+    await hub.deliver("e", [Numbered(2, body)])
     await deliver(hub, KIND, 3)
     everybody = [(KIND, 1), (KIND, 3)]
     assert [(KIND, 1), (KIND, 2), (KIND, 3)] == named.wire.told

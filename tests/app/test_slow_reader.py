@@ -16,7 +16,8 @@ from app.server.frames import FrameWire
 from app.utils.frames import text_frame
 from tests.fixtures.pushes import next_pushes
 from tests.fixtures.service import AsUser, MakeService, Service
-from tests.fixtures.sockets import DEADLINE_SECONDS, ask, open_socket
+from tests.fixtures.sockets import DEADLINE_SECONDS, open_socket
+from tests.fixtures.wires import only_wire
 
 SignIn = Callable[[str], str]
 NOTICE = {PkgID.SERVER_NOTICE}
@@ -193,12 +194,22 @@ async def test_however_little_may_be_unread_it_is_no_more(
     assert max(found) <= most + len(frame)
 
 
-async def only_wire(service: Service, client: ClientConnection) -> FrameWire:
-    """Return the server's end of a socket, when there is no other."""
-    await ask(client, PkgID.GET_AUTHORS, {"limit": 1})
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while len(service.container.sockets) > 1:  # noqa: ASYNC110  (bounded)
-            await asyncio.sleep(0.01)
-    (socket,) = service.container.sockets
-    assert isinstance(socket.outlet.wire, FrameWire)
-    return socket.outlet.wire
+async def test_what_nobody_could_read_yet_is_not_held_against_him(
+    service: Service, sign_in: SignIn
+) -> None:
+    """Answers of this turn go out before a push is refused because of them."""
+    answer, found = text_frame(b"x" * 2000), asyncio.Queue[bool]()
+    here = asyncio.get_running_loop()
+
+    def fill(wire: FrameWire) -> None:
+        wire.limit(1000)
+        wire.write_soon(answer)
+        is_sent = wire.offer(text_frame(b"{}"))
+        here.call_soon_threadsafe(found.put_nowait, is_sent)
+
+    async with open_socket(service, sign_in("reader")) as client:
+        wire = await only_wire(service, client)
+        wire._protocol.loop.call_soon_threadsafe(fill, wire)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            assert await found.get()
+            assert ["x" * 2000, "{}"] == [await client.recv() for _ in "12"]

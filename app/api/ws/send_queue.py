@@ -75,6 +75,10 @@ class SendQueue:
         Returns:
             False if more is unread than may be; it is not sent then.
         """
+        return self.offer_soon(frame)
+
+    def offer_soon(self, frame: bytes) -> bool:
+        """Do the same: nothing is sent at once."""
         if self._bytes > self._max_bytes:
             return False
         self.write_soon(frame)
