@@ -19,9 +19,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from app.api.ws.constants import PkgID, RSPCode
+from app.constants import PUSH_REQ_ID
 from tests.fixtures.service import Service
 
 PROMISED_CLOSES = {1002, 1007, 1009, 1012, 4401, 4408}
+PUSHES = {
+    PkgID.AUTHORS_CHANGED,
+    PkgID.BOOKS_CHANGED,
+    PkgID.PERMISSIONS_CHANGED,
+    PkgID.SERVER_NOTICE,
+}
 SECONDS = 10
 
 json_values = st.recursive(
@@ -146,7 +153,9 @@ class SocketMachine(RuleBasedStateMachine):
         assert {"pkg_id", "req_id", "status_code", "data", "meta"} == set(
             reply
         )
-        if reply["req_id"] is None:
+        if reply["req_id"] == PUSH_REQ_ID:
+            assert reply["pkg_id"] in PUSHES
+        elif reply["req_id"] is None:
             assert self.anonymous_owed > 0
             self.anonymous_owed -= 1
         else:
