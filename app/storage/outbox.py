@@ -18,12 +18,11 @@ from uuid import UUID, uuid4
 
 import msgspec
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
+    Delete,
+    Select,
     any_,
     bindparam,
     delete,
-    exists,
     func,
     insert,
     select,
@@ -45,17 +44,20 @@ _INSERT: Final = Statement(
     .values(key=bindparam("key"), body=bindparam("body"))
     .inline()
 )
-_ALONE_IF_ANY: Final = Statement(
-    select(func.pg_advisory_xact_lock(PUSH_LOCK)).where(exists(select(_ID)))
-)
-_OLDEST: Final = Statement(
-    select(_ID, _TABLE.columns.key, _TABLE.columns.body)
-    .order_by(_ID)
-    .limit(PUSH_BATCH_SIZE)
-)
-_IDS: Final[Any] = bindparam("ids", type_=ARRAY(BigInteger))
-_DELETE: Final = Statement(
-    delete(_TABLE).where(_TABLE.columns.id == any_(_IDS))
+_IN_ORDER: Final = select(_ID).order_by(_ID).with_for_update()
+"""Locks from the oldest on: so nobody is given newer events while another has
+older ones, and nobody waits for whom he holds up."""
+
+
+def _delete(ids: Select[tuple[int]]) -> Delete:
+    # An array is made once; a semi-join may lock again and again.
+    return delete(_TABLE).where(any_(func.array(ids.scalar_subquery())) == _ID)
+
+
+_TAKE: Final = Statement(
+    _delete(_IN_ORDER.limit(PUSH_BATCH_SIZE)).returning(
+        _ID, _TABLE.columns.key, _TABLE.columns.body
+    )
 )
 _GAP: Final = b""
 _IS_EVENT: Final = _TABLE.columns.body != _GAP
@@ -116,33 +118,30 @@ async def announce(
     session.info[_ANNOUNCED] = True
 
 
-async def oldest(session: AsyncSession) -> Sequence[Event]:
-    """Return the next events; nobody else is given any until the end."""
-    if (await _ALONE_IF_ANY.execute(session, {})).first() is None:
-        return ()
-    return [Event._make(row) for row in await _OLDEST.execute(session, {})]
+async def take(session: AsyncSession) -> Sequence[Event]:
+    """Remove the oldest events, and return them in their order.
 
-
-async def forget(session: AsyncSession, events: Sequence[Event]) -> None:
-    """Remove events that have been published."""
-    await _DELETE.execute(session, {"ids": [event.id for event in events]})
+    Nobody else is given any until the end of the transaction; if it is undone
+    they are there again.
+    """
+    return sorted(map(Event._make, await _TAKE.execute(session, {})))
 
 
 async def bound(session: AsyncSession, most: int) -> Backlog:
     """Drop all that waits if it is too much, and leave a gap in its place.
 
     A gap has to be told of by reading everything anew, so there is no use in
-    keeping a part. The caller is the one who was given the oldest.
+    keeping a part.
 
     Args:
         session: The unit of work.
         most: How many events may wait.
     """
+    await session.execute(select(func.pg_advisory_xact_lock(PUSH_LOCK)))
     count = select(func.count()).select_from(_TABLE).where(_IS_EVENT)
     waiting = await session.scalar(count) or 0
     if waiting <= most:
         return Backlog(waiting, 0)
-    await session.execute(delete(_TABLE).where(~_IS_EVENT))
-    dropped: Any = await session.execute(delete(_TABLE))
+    dropped = await session.scalars(_delete(_IN_ORDER).returning(_IS_EVENT))
     await _INSERT.execute(session, {"key": uuid4(), "body": _GAP})
-    return Backlog(0, dropped.rowcount)
+    return Backlog(0, sum(dropped))

@@ -1,7 +1,7 @@
 """Publishes events in their order, by one process at a time.
 
-A transaction holds the lock, publishes the oldest events and removes them.
-If it dies after the first half, the next one publishes the same events again
+A transaction removes the oldest events, publishes them and is committed. If
+it dies before its end, the next one publishes the same events again
 and Redis knows them (`storage/pubsub.py`); so each is pushed once. While
 Redis is away events wait in their table, and no request waits for them; not
 more than are remembered anyway, though: who could not be caught up with them
@@ -9,6 +9,7 @@ is told to read anew, as with any other gap.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import NoReturn
 
 import structlog
@@ -21,11 +22,19 @@ from app.constants import (
 from app.exceptions import AppError, Unavailable
 from app.managers.push_hub import PushHub
 from app.storage.db import Database
-from app.storage.outbox import Backlog, bound, forget, oldest
+from app.storage.outbox import Backlog, Event, bound, take
 from app.storage.pubsub import PushStream
 from app.utils.metrics import outbox_dropped_total, outbox_size
 
 logger = structlog.get_logger(__name__)
+
+
+class _NotPushed(Exception):
+    """Redis is away, so that what was taken is to be put back."""
+
+    def __init__(self, reason: Unavailable) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class OutboxPublisher:
@@ -83,20 +92,23 @@ class OutboxPublisher:
         Raises:
             AppError: A server is away; too many events wait no more.
         """
-        async with self._database.unit_of_work() as session:
-            events = await oldest(session)
-            if not events:
-                return 0
-            try:
-                await self._stream.publish(events, self._hub.position)
-            except Unavailable as error:
-                failure = error
-                backlog = await bound(session, self._max_events)
-            else:
-                await forget(session, events)
+        try:
+            async with self._database.unit_of_work() as session:
+                events = await take(session)
+                if events:
+                    await self._push(events)
                 return len(events)
-        _tell(backlog)
-        raise failure
+        except _NotPushed as failure:
+            async with self._database.unit_of_work() as session:
+                backlog = await bound(session, self._max_events)
+            _tell(backlog)
+            raise failure.reason from None
+
+    async def _push(self, events: Sequence[Event]) -> None:
+        try:
+            await self._stream.publish(events, self._hub.position)
+        except Unavailable as error:
+            raise _NotPushed(error) from None
 
 
 def _tell(backlog: Backlog) -> None:

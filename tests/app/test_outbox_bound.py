@@ -1,19 +1,23 @@
 """What waits for Redis is bounded, and clients are told of what is lost."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy.ext.asyncio import AsyncSession
 from websockets.asyncio.client import ClientConnection
 
 from app.api.ws.constants import PkgID
+from app.constants import PUSH_BATCH_SIZE
 from app.schemas.push import Position
 from app.storage.db import Database
-from app.storage.outbox import Backlog, Event, bound, oldest
+from app.storage.outbox import Backlog, Event, bound, take
 from app.storage.pubsub import PushStream
 from tests.fixtures.limits import MakeRedis
 from tests.fixtures.pushes import next_names, next_pushes, store_authors
@@ -108,10 +112,68 @@ async def test_a_backlog_is_dropped_as_a_whole(database: Database) -> None:
     async with database.unit_of_work() as session:
         assert Backlog(4, 0) == await bound(session, 4)
         assert Backlog(0, 4) == await bound(session, 3)
-        assert [b""] == [event.body for event in await oldest(session)]
         await store_authors(database, *"efgh")
         assert Backlog(0, 4) == await bound(session, 3)
-        assert [b""] == [event.body for event in await oldest(session)]
+        assert [b""] == [event.body for event in await take(session)]
+
+
+async def names(session: AsyncSession) -> list[str]:
+    """Take what waits, and say of whom it tells."""
+    bodies = [json.loads(event.body) for event in await take(session)]
+    return [body["data"]["values"]["name"] for body in bodies]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_nobody_takes_events_while_another_has_older_ones(
+    database: Database, *, dies: bool
+) -> None:
+    """If that one dies they are the next one's, in their order."""
+    older = [f"{number:03}" for number in range(PUSH_BATCH_SIZE)]
+    await store_authors(database, *older)
+    with suppress(ZeroDivisionError):
+        async with database.unit_of_work() as first:
+            assert older == await names(first)
+            await store_authors(database, "newer")
+            later = asyncio.create_task(_take_all(database))
+            await asyncio.sleep(0.2)
+            assert not later.done()
+            if dies:
+                raise ZeroDivisionError
+    assert (older if dies else ["newer"]) == await later
+
+
+async def test_what_is_taken_is_not_dropped(database: Database) -> None:
+    """Nor does who drops the others hold up who has it."""
+    await store_authors(database, "a", "b")
+    async with database.unit_of_work() as first:
+        assert ["a", "b"] == await names(first)
+        await store_authors(database, "c", "d")
+        dropping = asyncio.create_task(_drop_all(database))
+        await asyncio.sleep(0.2)
+        assert not dropping.done()
+    assert Backlog(0, 2) == await dropping
+
+
+async def test_no_more_are_taken_than_are_published_at_once(
+    database: Database,
+) -> None:
+    """However the database finds them."""
+    count = 2 * PUSH_BATCH_SIZE + 1
+    everybody = [f"{number:03}" for number in range(count)]
+    await store_authors(database, *everybody)
+    found = [await _take_all(database) for _ in range(3)]
+    assert [PUSH_BATCH_SIZE, PUSH_BATCH_SIZE, 1] == list(map(len, found))
+    assert everybody == [name for some in found for name in some]
+
+
+async def _take_all(database: Database) -> list[str]:
+    async with database.unit_of_work() as session:
+        return await names(session)
+
+
+async def _drop_all(database: Database) -> Backlog:
+    async with database.unit_of_work() as session:
+        return await bound(session, 1)
 
 
 async def test_a_gap_that_is_published_twice_is_one(
