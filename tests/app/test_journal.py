@@ -119,10 +119,7 @@ async def test_nothing_is_lost_or_doubled(
 
 @pytest.mark.timeout(300)
 async def test_rolling_restart(servers: Servers, sign_in: SignIn) -> None:
-    """Every socket is told to come again, and they do not come together.
-
-    A pod that ends, or is late, may turn away who comes, in so many words.
-    """
+    """Every socket is told to come again, and they do not come together."""
     crowd = Crowd(
         http_writers=3,
         socket_writers=3,
@@ -149,13 +146,13 @@ async def test_rolling_restart(servers: Servers, sign_in: SignIn) -> None:
     print(*findings, sep="\n")  # noqa: T201
     receivers = [client.receiver for client in clients]
     codes = {code for one in receivers for code in one.closed}
-    assert ([], [0, 0, 0], {CloseCode.GOING_AWAY}) == (
+    failures = [why for one in receivers for why in one.not_opened]
+    assert ([], [0, 0, 0], {CloseCode.GOING_AWAY}, []) == (
         findings,
         statuses,
         codes,
+        failures,
     )
-    for why in (why for one in receivers for why in one.not_opened):
-        assert why.endswith("HTTP 503")
     assert_spread([time for client in clients for time in client.came[1:]])
 
 

@@ -112,6 +112,9 @@ async def test_a_backlog_is_dropped_as_a_whole(database: Database) -> None:
     async with database.unit_of_work() as session:
         assert Backlog(4, 0) == await bound(session, 4)
         assert Backlog(0, 4) == await bound(session, 3)
+        async with session.begin_nested() as look:
+            assert [b""] == [event.body for event in await take(session)]
+            await look.rollback()
         await store_authors(database, *"efgh")
         assert Backlog(0, 4) == await bound(session, 3)
         assert [b""] == [event.body for event in await take(session)]

@@ -155,6 +155,8 @@ class SocketMachine(RuleBasedStateMachine):
         )
         if reply["req_id"] == PUSH_REQ_ID:
             assert reply["pkg_id"] in PUSHES
+            assert RSPCode.OK == reply["status_code"]
+            assert {"epoch", "seq"} == set(reply["meta"])
         elif reply["req_id"] is None:
             assert self.anonymous_owed > 0
             self.anonymous_owed -= 1
