@@ -21,6 +21,7 @@ from app.storage.redis_connection import with_plain_errors
 from app.storage.redis_metrics import ObservedCommand, ObservedRedis
 from app.storage.redis_pool import WaitingPool
 from app.storage.sentinel import primary
+from app.utils.cancellation import cancelling
 from app.utils.metrics import redis_errors_total
 
 
@@ -105,7 +106,7 @@ class RRedis:
         try:
             return await call
         except asyncio.CancelledError:
-            if not patience.is_over or _is_cancelled():
+            if not patience.is_over or cancelling():
                 raise
             redis_errors_total.labels("evalsha", "TimeoutError").inc()
             raise Unavailable("Redis did not answer in time") from None
@@ -142,11 +143,6 @@ class RRedis:
     async def close(self) -> None:
         """Close every connection."""
         await self.client.aclose()
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class _Patience:

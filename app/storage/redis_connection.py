@@ -7,8 +7,13 @@ The client takes only a farewell for that; here a reset is one, too.
 uvloop has a word of its own, RuntimeError, for a connection that was reset
 and is written to. The client takes it for a mistake and not for a server that
 is away; here it becomes what every other lost connection is.
+
+The client sends within `asyncio.wait_for`, which before Python 3.12 passes
+over a task's end that comes as the command has just been sent; here the task
+is ended all the same.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -18,6 +23,8 @@ from redis.asyncio.sentinel import (
     SentinelManagedSSLConnection,
 )
 from redis.exceptions import ConnectionError as ConnectionLost
+
+from app.utils.cancellation import cancelling
 
 
 class _PlainConnection(Connection):
@@ -38,10 +45,14 @@ class _PlainConnection(Connection):
         Raises:
             ConnectionLost: It cannot be sent.
         """
+        before = cancelling()
         try:
             await super().send_packed_command(command, check_health)
         except RuntimeError as error:
             raise ConnectionLost(str(error)) from error
+        if cancelling() > before:
+            await self.disconnect(nowait=True)
+            raise asyncio.CancelledError
 
 
 class _TLSConnection(_PlainConnection, SSLConnection):

@@ -8,6 +8,7 @@ from typing import Self
 import structlog
 
 from app.constants import TASK_CANCEL_SECONDS, TASK_ERROR_BACKOFF_SECONDS
+from app.utils.cancellation import cancelling
 from app.utils.metrics import app_errors_total
 
 logger = structlog.get_logger(__name__)
@@ -69,6 +70,4 @@ class Supervisor:
 
 def _is_told_to_end(error: BaseException) -> bool:
     """Say whether it is we who are cancelled, not what we waited for."""
-    task = asyncio.current_task()
-    is_cancelled = isinstance(error, asyncio.CancelledError)
-    return is_cancelled and task is not None and task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and cancelling() > 0

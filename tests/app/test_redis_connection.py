@@ -151,6 +151,28 @@ async def test_who_is_cancelled_as_the_time_ends_is_cancelled(
             await caller
 
 
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_who_is_cancelled_while_he_sends_is_cancelled(
+    servers: Servers, turns: int
+) -> None:
+    """In whichever turn of the loop that is, also when all has been sent."""
+    redis = RRedis(redis_settings(servers), DATABASE)
+    assert await redis.client.ping()
+    pool: Any = redis.client.connection_pool
+    connection = await pool.get_connection()
+    assert connection.socket_timeout
+    sending = asyncio.create_task(connection.send_command("PING"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if sending.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        assert not connection.is_connected
+    await pool.release(connection)
+    assert await redis.client.ping()
+    await redis.close()
+
+
 async def test_a_script_that_is_new_to_redis_is_no_error(
     make_redis: MakeRedis,
 ) -> None:

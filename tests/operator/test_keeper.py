@@ -4,8 +4,9 @@ from time import monotonic
 from typing import Any
 
 from app.schemas.permissions import Acknowledgement
-from gatehouse_operator.keeper import Keeper
+from gatehouse_operator.keeper import Keeper, News
 from gatehouse_operator.publisher import RedisAway
+from gatehouse_operator.reconcile.role_maps import Compiled
 
 
 class Cluster:
@@ -44,5 +45,21 @@ async def test_pods_are_heard_again_when_a_connection_is_lost() -> None:
     publisher: Any = Publisher()
     keeper = Keeper(nothing, nothing, cluster, publisher, nothing, nothing)
     source: Any = object()
-    await keeper._converge([source], 2, monotonic())
+    new = Compiled(2, permission_map=nothing)
+    news = keeper._news = News([source], None, new, monotonic())
+    await keeper._converge(news)
     assert ["Converged"] == cluster.told
+
+
+async def test_only_of_the_newest_map_it_is_told_that_pods_have_it() -> None:
+    """One that was replaced meanwhile is nobody's concern any more."""
+    nothing: Any = None
+    cluster: Any = Cluster()
+    publisher: Any = Publisher()
+    keeper = Keeper(nothing, nothing, cluster, publisher, nothing, nothing)
+    source: Any = object()
+    new = Compiled(2, permission_map=nothing)
+    old = News([source], None, new, monotonic())
+    keeper._news = News([source], None, new, monotonic())
+    await keeper._converge(old)
+    assert not cluster.told

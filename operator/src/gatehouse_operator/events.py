@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
+import httpx2
 import structlog
 from lightkube import AsyncClient
 from lightkube.core.exceptions import ApiError
@@ -75,4 +76,10 @@ class Events:
             await self._client.create(event)
         except ApiError as error:
             if error.status.code != HTTPStatus.CONFLICT:
-                logger.warning("event not posted", reason=str(error))
+                _warn(error)
+        except httpx2.HTTPError as error:
+            _warn(error)
+
+
+def _warn(error: Exception) -> None:
+    logger.warning("event not posted", reason=str(error))

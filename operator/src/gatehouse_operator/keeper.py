@@ -100,7 +100,7 @@ class Keeper:
         self._missing: dict[str, float] = {}
         self._told: set[tuple[str, int, str]] = set()
         self._news: News | None = None
-        self._converging: asyncio.Task[None] | None = None
+        self._published = asyncio.Event()
 
     def wake(self) -> None:
         """Look at once: something has changed."""
@@ -108,13 +108,6 @@ class Keeper:
 
     async def run(self) -> NoReturn:
         """Go round until cancelled."""
-        try:
-            await self._go_round()
-        finally:
-            if self._converging is not None:
-                self._converging.cancel()
-
-    async def _go_round(self) -> NoReturn:
         failures = 0
         while True:
             self._changed.clear()
@@ -139,6 +132,14 @@ class Keeper:
                 rounds_total.labels("done").inc()
                 self._health.note()
                 await self._pause(_ROUND_SECONDS)
+
+    async def follow(self) -> NoReturn:
+        """Tell of each map when every pod has it, until cancelled."""
+        while True:
+            await self._published.wait()
+            self._published.clear()
+            if self._news is not None:
+                await self._converge(self._news)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until something has changed."""
@@ -200,7 +201,7 @@ class Keeper:
         map_revision.set(compiled.revision)
         if self._news is not None and not self._news.is_published:
             self._news.is_published = True
-            self._watch_pods(self._news)
+            self._published.set()
 
     def _forgotten(
         self, sources: Collection[Source], compiled: Compiled | None
@@ -246,39 +247,31 @@ class Keeper:
         for source in news.changed:
             await self._cluster.tell(source, "Accepted", message, warns=False)
 
-    def _watch_pods(self, news: News) -> None:
-        if self._converging is not None:
-            self._converging.cancel()
-        self._converging = asyncio.create_task(
-            self._converge(news.changed, news.new.revision, news.began)
-        )
-
-    async def _converge(
-        self, changed: Collection[Source], revision: int, began: float
-    ) -> None:
-        """Tell when every pod has said that the map is in force there.
+    async def _converge(self, news: News) -> None:
+        """Tell when every pod has said that a map is in force there.
 
         Args:
-            changed: What is told of.
-            revision: The map's number.
-            began: When it was seen that there is another one.
+            news: The map, until there is a newer one.
         """
+        revision = news.new.revision
         late: list[str] = []
-        while time.monotonic() - began < _CONVERGE_SECONDS:
+        while time.monotonic() - news.began < _CONVERGE_SECONDS:
             said = await self._acknowledged()
+            if self._news is not news:
+                return
             if said is None:
                 await asyncio.sleep(_AWAY_SECONDS)
                 continue
             late = [one.pod for one in said if one.revision < revision]
             if said and not late:
-                spent = (time.monotonic() - began) * 1000
+                spent = (time.monotonic() - news.began) * 1000
                 swept = sum(one.swept for one in said)
                 message = (
                     f"{len(said)}/{len(said)} pods in {spent:.0f} ms,"
                     f" {swept} sockets told of revision {revision}"
                 )
                 self.wake()  # for the state to say so
-                for source in changed:
+                for source in news.changed:
                     await self._cluster.tell(
                         source, "Converged", message, warns=False
                     )
@@ -286,7 +279,7 @@ class Keeper:
             await asyncio.sleep(_LOOK_SECONDS)
         if late:
             message = f"revision {revision} is not in force on: "
-            for source in changed:
+            for source in news.changed:
                 await self._cluster.tell(
                     source,
                     "Stale",

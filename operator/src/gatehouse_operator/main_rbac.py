@@ -66,7 +66,7 @@ async def start(
         served(health, ours.probe_host, ours.probe_port)
     )
     logger.info("operator started", probes=port)
-    work = [memo.keeper.run()]
+    work = [memo.keeper.run(), memo.keeper.follow()]
     if ours.deletion_costs:
         work.append(DeletionCosts(client, publisher).run())
     process.begin(memo, *work)

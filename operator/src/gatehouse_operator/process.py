@@ -2,12 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 import kopf
 import structlog
+
+_AGAIN_SECONDS: Final = 0.2
+"""After what time work that goes on is cancelled once more."""
 
 logger = structlog.get_logger(__name__)
 
@@ -45,23 +48,21 @@ def begin(memo: kopf.Memo, *work: Coroutine[Any, Any, None]) -> None:
         logger.error("the work has ended", exc_info=task.exception())
         memo.ends.set()
 
-    memo.work = asyncio.create_task(_together(work))
-    memo.work.add_done_callback(look)
-
-
-async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for one in work:
-            group.create_task(one)
+    memo.work = [asyncio.create_task(one) for one in work]
+    for task in memo.work:
+        task.add_done_callback(look)
 
 
 async def end(memo: kopf.Memo) -> None:
     """End the work at once, then close what it has used.
 
-    kopf waits five seconds for a flag that nobody raises.
+    kopf waits five seconds for a flag that nobody raises. Work that misses
+    its end, as inside of `asyncio.wait_for` before Python 3.12, is told again.
     """
     memo.ends.set()
-    if "work" in memo:
-        memo.work.cancel()
-        await asyncio.wait([memo.work])
+    running = set(memo.get("work", ()))
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_AGAIN_SECONDS)
     await memo.stack.aclose()
