@@ -75,8 +75,12 @@ async def measure_broadcast(runner: Runner, servers: Servers) -> list[Row]:
     ours = _Speech(runner, servers.echo, servers.service, speaker, crowd)
     theirs = _Speech(runner, servers.echo, servers.naive, reader, [reader])
     return [
-        await ours.row(Row(name, 0, "", must=2.0, aim=2.7)),
-        await theirs.row(Row(f"the common way: {name}", 0, "")),
+        await ours.row(
+            Row(name, 0, "", must=2.0, aim=2.7), runner.plan.many_rounds
+        ),
+        await theirs.row(
+            Row(f"the common way: {name}", 0, ""), runner.plan.rounds
+        ),
     ]
 
 
@@ -94,16 +98,19 @@ class _Speech:
     speaker: Token
     listeners: Sequence[Token]
 
-    async def row(self, row: Row) -> Row:
-        """Return the row with what is measured."""
+    async def row(self, row: Row, rounds: int) -> Row:
+        """Return the row with what is measured in so many rounds."""
         count = self.runner.plan.audience
         async with self._audience(1) as one:
-            runs = await self.runner.rounds(Subject(self.target, one.hear))
+            runs = await self.runner.rounds(
+                Subject(self.target, one.hear), rounds
+            )
         request = median(run.cost for run in runs)
         async with self._echoing() as echo, self._audience(count) as many:
             pairs = await self.runner.compare(
                 Subject(self.echo, echo.saturate),
                 Subject(self.target, many.hear),
+                rounds,
             )
         costs = [
             (run.cost * count - request) / (count - 1)

@@ -1,4 +1,4 @@
-"""A core of its own for the server that is measured, and a prompt generator.
+"""A core for the server that is measured, and turns as soon as they are due.
 
 The generator of the load, PostgreSQL and Redis are elsewhere in production.
 Here they share the server's cores, and the kernel likes to put who is woken
@@ -9,6 +9,7 @@ up on the core of who wakes him up: the server then waits for a statement of
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import psutil
 
@@ -53,20 +54,46 @@ def apart(
 
 
 @contextmanager
-def prompt() -> Iterator[None]:
-    """Run this thread as soon as it is woken up, whoever else has its core.
+def prompt(*servers: psutil.Process) -> Iterator[None]:
+    """Run this thread, and servers, as soon as they are woken up.
 
     A question that is asked late, or an answer that is read late, would be
-    taken for a slow server. Where the right to real-time priority is missing,
-    nothing changes.
+    taken for a slow server; and the kernel gives others turns of several
+    milliseconds on any core: its own threads, and programs that are not ours
+    to move. This thread comes before the servers. Where the right to
+    real-time priority is missing, nothing changes.
+
+    Args:
+        servers: Whose threads are to be prompt; those that they start
+            meanwhile are as usual.
     """
     with ExitStack() as stack:
-        with suppress(OSError, AttributeError):  # no right to it; macOS
-            before = os.sched_getscheduler(0), os.sched_getparam(0)
-            lowest = os.sched_get_priority_min(os.SCHED_FIFO)
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(lowest))
-            stack.callback(os.sched_setscheduler, 0, *before)
+        for server in servers:
+            for thread in _threads(server):
+                stack.enter_context(_in_real_time(thread, 0))
+        stack.enter_context(_in_real_time(0, 1))
         yield
+
+
+@contextmanager
+def _in_real_time(thread: int, above_lowest: int) -> Iterator[None]:
+    with ExitStack() as stack:
+        # No right to it, or it has ended; macOS.
+        with suppress(OSError, AttributeError):
+            before = os.sched_getscheduler(thread), os.sched_getparam(thread)
+            lowest = os.sched_get_priority_min(os.SCHED_FIFO)
+            os.sched_setscheduler(
+                thread,
+                os.SCHED_FIFO | os.SCHED_RESET_ON_FORK,
+                os.sched_param(lowest + above_lowest),
+            )
+            stack.callback(_schedule, thread, *before)
+        yield
+
+
+def _schedule(thread: int, policy: int, parameters: Any) -> None:
+    with suppress(OSError):  # it has ended
+        os.sched_setscheduler(thread, policy, parameters)
 
 
 def _threads(process: psutil.Process) -> list[int]:

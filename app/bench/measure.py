@@ -6,7 +6,6 @@ from statistics import median, quantiles
 from typing import Any, Final
 
 from app.api.ws.constants import PkgID
-from app.bench.cores import prompt
 from app.bench.load import Load, loaded
 from app.bench.rows import SOCKET_LIST, Rate, Row, spread
 from app.bench.runner import Comparison, Runner, Subject
@@ -77,26 +76,32 @@ class Measure:
     async def latency(self) -> Row:
         """Compare the slowest answers with the usual ones, at half load."""
         scripts = await self._scripts(SOCKET_LIST)
-        target = self._servers.service
-        async with loaded(target.port, scripts) as load:
-            with self._runner.apart(target):
-                busy = await self._runner.rounds(
-                    Subject(target, load.saturate)
-                )
-            rate = median(len(b.waits) / b.usage.seconds for b in busy) / 2
-            ours = await self._waits(target, load, rate)
         echoes = [replace(s, accepts=ECHO_ACCEPTS["WS"]) for s in scripts]
+        echo, service = self._servers.echo, self._servers.service
         async with (
             self._runner.stage.target(make_reading_echo) as reading,
-            loaded(self._servers.echo.port, echoes) as plain_load,
+            loaded(service.port, scripts) as load,
+            loaded(echo.port, echoes) as echo_load,
             loaded(reading.port, echoes) as reading_load,
         ):
-            plain = await self._waits(self._servers.echo, plain_load, rate)
-            read = await self._waits(reading, reading_load, rate)
+            with self._runner.apart(service):
+                busy = await self._runner.rounds(
+                    Subject(service, load.saturate)
+                )
+            rate = median(len(b.waits) / b.usage.seconds for b in busy) / 2
+            rounds = [
+                (
+                    await self._waits(service, load, rate),
+                    await self._waits(echo, echo_load, rate),
+                    await self._waits(reading, reading_load, rate),
+                )
+                for _ in range(self._runner.plan.many_rounds)
+            ]
+        ours, *others = zip(*rounds, strict=True)
         ratios = [p99 / p50 for p50, p99 in ours]
         p50, p99 = (median(w) * 1000 for w in zip(*ours, strict=True))
-        echo, reader = (
-            median(p99 / p50 for p50, p99 in waits) for waits in (plain, read)
+        plain, reader = (
+            median(p99 / p50 for p50, p99 in waits) for waits in others
         )
         return Row(
             "latency at half of saturation, WS 20-row read",
@@ -105,23 +110,21 @@ class Measure:
             must=5,
             aim=3,
             note=f"{p50:.2f} ms and {p99:.2f} ms at {rate:.0f} a second"
-            f"{spread(ratios)}; the echo's, at this rate, is {echo:.3g}, and "
+            f"{spread(ratios)}; the echo's, at this rate, is {plain:.3g}, and "
             f"{reader:.3g} if it reads 20 rows",
         )
 
     async def _waits(
         self, target: Target, load: Load, rate: float
-    ) -> list[tuple[float, float]]:
-        """Return median and 99th percentile of some runs, in seconds."""
-        seconds, found = 2 * self._runner.plan.seconds, []
-        with self._runner.apart(target), prompt():
-            for _ in range(2 * self._runner.plan.rounds):
-                run = await self._runner.run(
-                    target, lambda: load.pace(rate, seconds)
-                )
-                parts = quantiles(run.waits, n=_PERCENT)
-                found.append((parts[49], parts[98]))
-        return found
+    ) -> tuple[float, float]:
+        """Return median and 99th percentile of a run, in seconds."""
+        seconds = 2 * self._runner.plan.seconds
+        with self._runner.apart(target), self._runner.prompt(target):
+            run = await self._runner.run(
+                target, lambda: load.pace(rate, seconds)
+            )
+        parts = quantiles(run.waits, n=_PERCENT)
+        return parts[49], parts[98]
 
     async def growing_lists(self) -> Row:
         """Compare what a row costs in a short list and in long ones.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from app.bench.cores import apart
-from app.bench.cpu import Measured, Meter, Usage, listeners
+from app.bench.cores import apart, prompt
+from app.bench.cpu import Measured, Meter, Usage, family, listeners
 from app.bench.stage import Stage
 from app.bench.target import Target
 
@@ -27,6 +27,8 @@ _WARM_UP: Final = 0.2
 class Plan:
     """How long a run is, how many there are, and how much is open.
 
+    There are `rounds` of most rows and `many_rounds` of those that differ
+    most from run to run.
     `repeats` bounds the repetitions of disturbed runs, of all rows together;
     `sockets` is how many are open at first and after each step, and
     `messages` how many they are then asked. `quiet_seconds` is how long
@@ -36,6 +38,7 @@ class Plan:
 
     seconds: float
     rounds: int
+    many_rounds: int
     repeats: int
     connections: int
     audience: int
@@ -50,6 +53,7 @@ class Plan:
 FULL: Final = Plan(
     seconds=0.8,
     rounds=5,
+    many_rounds=15,
     repeats=40,
     connections=16,
     audience=500,
@@ -63,6 +67,7 @@ FULL: Final = Plan(
 QUICK: Final = Plan(
     seconds=0.2,
     rounds=3,
+    many_rounds=5,
     repeats=5,
     connections=16,
     audience=500,
@@ -164,25 +169,35 @@ class Runner:
         await subject.load(_WARM_UP * seconds)
         return await self.run(subject.target, lambda: subject.load(seconds))
 
-    async def rounds(self, subject: Subject) -> list[Run]:
-        """Run as often as the plan says, on a server that is warm."""
-        return [run for (run,) in await self.in_turn(subject)]
+    async def rounds(
+        self, subject: Subject, count: int | None = None
+    ) -> list[Run]:
+        """Run so often, on a server that is warm."""
+        return [run for (run,) in await self.in_turn(subject, count=count)]
 
-    async def compare(self, echo: Subject, subject: Subject) -> Comparison:
-        """Run on both in turn."""
-        rounds = await self.in_turn(echo, subject)
+    async def compare(
+        self, echo: Subject, subject: Subject, count: int | None = None
+    ) -> Comparison:
+        """Run on both in turn, so often."""
+        rounds = await self.in_turn(echo, subject, count=count)
         return Comparison([(first, second) for first, second in rounds])
 
-    async def in_turn(self, *subjects: Subject) -> list[list[Run]]:
+    async def in_turn(
+        self, *subjects: Subject, count: int | None = None
+    ) -> list[list[Run]]:
         """Return one run on each, for every round.
 
         They are warm, and a slower machine slows down all of them.
+
+        Args:
+            subjects: What is run.
+            count: How many rounds there are, unless as many as of most rows.
         """
         for subject in subjects:
             await subject.load(self.plan.seconds)
         return [
             [await self.run_for(subject) for subject in subjects]
-            for _ in range(self.plan.rounds)
+            for _ in range(self.plan.rounds if count is None else count)
         ]
 
     @contextmanager
@@ -195,6 +210,12 @@ class Runner:
     def apart(self, target: Target) -> AbstractContextManager[None]:
         """Give a server a core of its own while the block runs."""
         return apart(target.process, listeners(self.stage.ports))
+
+    def prompt(self, target: Target) -> AbstractContextManager[None]:
+        """Let nobody keep the load, a server or its databases waiting."""
+        found = listeners(self.stage.databases)
+        databases = [member for one in found for member in family(one)]
+        return prompt(target.process, *databases)
 
     async def _once(self, target: Measured, load: Load) -> Run:
         with _no_garbage_collection(), self._meter(target) as meter:

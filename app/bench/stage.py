@@ -60,14 +60,16 @@ class Stage:
     """The servers that a bench uses.
 
     `environment` is that of every server under load, which finds Keycloak
-    behind `keycloak`; `ports` are those of the servers behind them, and
-    `targets` those under load that run now. Users are the `crowd`'s, but for
+    behind `keycloak`; `ports` are those of the servers behind them,
+    `databases` those of Postgres and Redis, and `targets` the servers under
+    load that run now. Users are the `crowd`'s, but for
     the one whom Keycloak signs in.
     """
 
     environment: Mapping[str, str]
     folder: Path
     ports: frozenset[int]
+    databases: frozenset[int]
     keycloak: KeycloakProxy
     crowd: Crowd
     _settings: Settings
@@ -162,6 +164,7 @@ async def staged(environment: Mapping[str, str]) -> AsyncIterator[Stage]:
             },
             folder=folder,
             ports=_ports(settings),
+            databases=_databases(settings),
             keycloak=keycloak,
             crowd=crowd,
             _settings=settings,
@@ -200,10 +203,14 @@ def _role_map(settings: Settings, folder: Path) -> Path:
 
 
 def _ports(settings: Settings) -> frozenset[int]:
+    port = settings.keycloak_base_url.port
+    return _databases(settings) | ({port} if port else set())
+
+
+def _databases(settings: Settings) -> frozenset[int]:
     redis = settings.redis_url and settings.redis_url.get_secret_value()
     ports = (
         settings.sqlalchemy_url.port,
         urlsplit(redis).port if redis else settings.redis_port,
-        settings.keycloak_base_url.port,
     )
     return frozenset(port for port in ports if port is not None)

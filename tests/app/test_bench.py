@@ -32,6 +32,7 @@ from tests.fixtures.servers import Servers
 TINY = Plan(
     seconds=0.1,
     rounds=1,
+    many_rounds=1,
     repeats=0,
     connections=4,
     audience=5,
@@ -140,9 +141,10 @@ def test_server_has_a_core_to_itself() -> None:
     assert before == after
 
 
-def priority() -> tuple[int, int]:
-    """How the kernel schedules this thread."""
-    return os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+def priority(thread: int = 0) -> tuple[int, int]:
+    """How the kernel schedules a thread, this one or another."""
+    found = os.sched_getparam(thread).sched_priority
+    return os.sched_getscheduler(thread), found
 
 
 has_priorities = pytest.mark.skipif(
@@ -151,17 +153,29 @@ has_priorities = pytest.mark.skipif(
 
 
 @has_priorities
-def test_generator_is_prompt_for_a_while() -> None:
-    """Its thread has real-time priority, and then what it had before."""
-    before = priority()
+def test_who_is_measured_is_prompt_for_a_while() -> None:
+    """The generator comes first; all then have what they had before."""
     lowest = os.sched_get_priority_min(os.SCHED_FIFO)
-    with prompt():
-        meanwhile = priority()
+    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+    with subprocess.Popen([sys.executable, "-c", HELPER]) as server:
+        measured = psutil.Process(server.pid)
+        while not measured.children() or len(measured.threads()) < 2:
+            time.sleep(0.01)
+        threads = [0, *(thread.id for thread in measured.threads())]
+        before = [priority(thread) for thread in threads]
+        with prompt(measured):
+            meanwhile = [priority(thread) for thread in threads]
+        after = [priority(thread) for thread in threads]
+        for process in (*measured.children(), measured):
+            process.kill()
     if before == meanwhile:
         with pytest.raises(PermissionError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(lowest))
         pytest.skip("there is no right to real-time priority")
-    assert ((os.SCHED_FIFO, lowest), before) == (meanwhile, priority())
+    generator, *servers = meanwhile
+    assert (policy, lowest + 1) == generator
+    assert {(policy, lowest)} == set(servers)
+    assert before == after
 
 
 @has_priorities
