@@ -1,5 +1,6 @@
 """What the operator of role maps tells people who have edited one."""
 
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -38,28 +39,27 @@ class Publisher:
         return [one]
 
 
+def recorded() -> tuple[Keeper, Cluster, News]:
+    """A keeper, what it tells, and a map that it has recorded."""
+    nothing: Any = None
+    cluster = Cluster()
+    parts: Any = (nothing, nothing, cluster, Publisher(), nothing, nothing)
+    sources: Any = [object()]
+    news = News(sources, None, Compiled(2, nothing), monotonic())
+    return Keeper(*parts), cluster, news
+
+
 async def test_pods_are_heard_again_when_a_connection_is_lost() -> None:
     """That a map is in force everywhere is told all the same."""
-    nothing: Any = None
-    cluster: Any = Cluster()
-    publisher: Any = Publisher()
-    keeper = Keeper(nothing, nothing, cluster, publisher, nothing, nothing)
-    source: Any = object()
-    new = Compiled(2, permission_map=nothing)
-    news = keeper._news = News([source], None, new, monotonic())
+    keeper, cluster, news = recorded()
+    keeper._news = news
     await keeper._converge(news)
     assert ["Converged"] == cluster.told
 
 
 async def test_only_of_the_newest_map_it_is_told_that_pods_have_it() -> None:
     """One that was replaced meanwhile is nobody's concern any more."""
-    nothing: Any = None
-    cluster: Any = Cluster()
-    publisher: Any = Publisher()
-    keeper = Keeper(nothing, nothing, cluster, publisher, nothing, nothing)
-    source: Any = object()
-    new = Compiled(2, permission_map=nothing)
-    old = News([source], None, new, monotonic())
-    keeper._news = News([source], None, new, monotonic())
-    await keeper._converge(old)
+    keeper, cluster, news = recorded()
+    keeper._news = replace(news)
+    await keeper._converge(news)
     assert not cluster.told
