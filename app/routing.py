@@ -342,10 +342,10 @@ class RouteTable:
                 return route
         return None
 
-    def template(self, path: str) -> str | None:
-        """Return the template of a path, whatever its methods, or None."""
+    def at(self, path: str) -> HTTPRoute | None:
+        """Return the first route at a path, whatever its methods, or None."""
         matching = (r for r in self._routes if r.pattern.match(path))
-        return next((r.template for r in matching), None)
+        return next(matching, None)
 
     def resolve(self, method: str, path: str) -> HTTPRoute:
         """Return the route that answers this request.

@@ -111,11 +111,11 @@ class RequestContextMiddleware:
 
 def _end(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
     """Tell what was asked and how it ended; never the query or a header."""
-    route = scope["state"].get("route")
+    place = scope["state"].get("place")
     return {
         "method": scope.get("method", "GET"),
         "path": scope["path"],
-        "route": route.template if route else None,
+        "route": place.template if place else None,
         "status": status,
         "duration_ms": round(seconds * 1000, 1),
         "event": "request" if scope["type"] == "http" else "socket",

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.auth import bearer_token
 from app.exceptions import PermissionDenied, Unauthenticated, Unavailable
 from app.logging import log_context
-from app.middlewares.rate_limit import charge, charge_address
+from app.middlewares.rate_limit import charge, is_limited
 from app.routing import HTTPRoute, RouteTable
 from app.schemas.user import UserModel
 from app.storage.audit import Action
@@ -22,10 +22,10 @@ WRITES: Final = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 class PermAuthHTTPMiddleware:
     """Signs the user in and asks the role map, on the route's template.
 
-    A public route is served without a look at the token, and what no route
-    answers costs only the address of who brings none. A route whose body is
-    signed costs its address something only if it is refused. `HEAD` goes on
-    as `GET`: the server leaves out the body.
+    A public route is served without a look at the token. What no route
+    answers is counted like the rest, and nothing more is asked of its client.
+    A route whose body is signed costs its address something only if it is
+    refused. `HEAD` goes on as `GET`: the server leaves out the body.
 
     Args:
         routes: The table of all routes.
@@ -56,27 +56,27 @@ class PermAuthHTTPMiddleware:
             scope = {**scope, "method": method}
         route = scope["state"].get("route")
         if route is None:
-            if not _has_token(scope):
-                await charge_address(scope)
+            if is_limited(scope["state"]["place"]):
+                await charge(scope, await _user_if_any(scope))
             route = self.routes.resolve(method, scope["path"])
         if not route.public:
             scope["user"] = await _permitted_user(scope, method, route)
         elif route.signed:
-            await self._serve_signed(route, scope, receive, send)
+            await self._serve_signed(scope, receive, send)
             return
         else:
-            await charge(scope, route, None)
+            await charge(scope, None)
         await self.app(scope, receive, send)
 
     async def _serve_signed(
-        self, route: HTTPRoute, scope: Scope, receive: Receive, send: Send
+        self, scope: Scope, receive: Receive, send: Send
     ) -> None:
         try:
             await self.app(scope, receive, send)
         except Unavailable:
             raise
         except Exception:
-            await charge(scope, route, None)
+            await charge(scope, None)
             raise
 
 
@@ -85,15 +85,29 @@ async def _permitted_user(
 ) -> UserModel:
     container: Container = scope["state"]["container"]
     try:
-        user = await container.auth.authenticate(_token(scope))
+        user = await _signed_in(scope)
     except Unauthenticated:
-        await charge(scope, route, None)
+        await charge(scope, None)
         raise
-    log_context()["user"] = user.id
     scope["state"]["action"] = _action(scope, method, route, user)
-    await charge(scope, route, user)
+    await charge(scope, user)
     if not container.rbac.check_http_permission(method, route.template, user):
         raise PermissionDenied(f"http {method} {route.template}")
+    return user
+
+
+async def _user_if_any(scope: Scope) -> UserModel | None:
+    """Return who asks; a token that cannot be checked is nobody's."""
+    try:
+        return await _signed_in(scope)
+    except (Unauthenticated, Unavailable):
+        return None
+
+
+async def _signed_in(scope: Scope) -> UserModel:
+    container: Container = scope["state"]["container"]
+    user = await container.auth.authenticate(_token(scope))
+    log_context()["user"] = user.id
     return user
 
 
@@ -109,10 +123,6 @@ def _action(
         req_id=scope["state"]["request_id"],
         resource=route.resource(scope["path"]),
     )
-
-
-def _has_token(scope: Scope) -> bool:
-    return any(name == b"authorization" for name, _ in scope["headers"])
 
 
 def _token(scope: Scope) -> str:

@@ -29,7 +29,8 @@ class PrometheusMiddleware:
     """Counts requests by the template of their route, never by their path.
 
     The route is found here, once, and left in `scope["state"]["route"]`;
-    None is a request that no route answers.
+    None is a request that no route answers. `scope["state"]["place"]` is the
+    same or, where the path has no such method, one that it has.
 
     Args:
         routes: The table of all routes.
@@ -63,8 +64,7 @@ class PrometheusMiddleware:
         method = scope["method"]
         asked = "GET" if method == "HEAD" else method
         route = self.routes.find(asked, scope["path"])
-        scope["state"]["route"] = route
-        template = route.template if route else None
-        if template is None:  # a method that the path has not, or no path
-            template = self.routes.template(scope["path"]) or UNMATCHED
+        place = route or self.routes.at(scope["path"])
+        scope["state"]["route"], scope["state"]["place"] = route, place
+        template = place.template if place else UNMATCHED
         return method if method in METHODS else OTHER, template

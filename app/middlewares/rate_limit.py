@@ -37,22 +37,24 @@ class RateLimitMiddleware:
         """
         if scope["type"] == "http":
             state = scope["state"]
-            route: HTTPRoute | None = state["route"]
-            if route is not None and route.limited:
+            if is_limited(state["place"]):
                 _limits(scope).refuse_exhausted(state["address"])
         return self.app(scope, receive, send)
 
 
-async def charge(
-    scope: Scope, route: HTTPRoute, user: UserModel | None
-) -> None:
+def is_limited(place: HTTPRoute | None) -> bool:
+    """Say whether what is asked of a path counts; None is one of no route."""
+    return place is None or place.limited
+
+
+async def charge(scope: Scope, user: UserModel | None) -> None:
     """Count a request, as its user's or, without one, as its address'.
 
     Raises:
         RateLimited: It was too much.
     """
     limits = _limits(scope)
-    if not route.limited or not limits.is_enabled:
+    if not is_limited(scope["state"]["place"]) or not limits.is_enabled:
         return
     if user is None:
         await charge_address(scope)

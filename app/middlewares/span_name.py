@@ -27,8 +27,8 @@ class SpanNameMiddleware:
         """Serve one request."""
         if scope["type"] == "http":
             span = trace.get_current_span()
-            route = scope["state"]["route"]
-            name = route.template if route else UNMATCHED
+            place = scope["state"]["place"]
+            name = place.template if place else UNMATCHED
             span.update_name(f"{scope['method']} {name}")
             span.set_attribute("http.route", name)
             span.set_attribute("url.path", name)

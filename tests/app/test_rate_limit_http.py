@@ -165,15 +165,26 @@ async def test_public_routes(clients: list[httpx.AsyncClient]) -> None:
     [("GET", "/nothing", 404), ("PATCH", "/authors", 405)],
 )
 async def test_what_no_route_answers(
-    clients: list[httpx.AsyncClient], method: str, path: str, status: int
+    clients: list[httpx.AsyncClient],
+    as_user: AsUser,
+    method: str,
+    path: str,
+    status: int,
 ) -> None:
-    """Without a token it counts for the address, with one it does not."""
-    answers = [await clients[i % 3].request(method, path) for i in range(75)]
-    statuses = Counter(answer.status_code for answer in answers)
-    assert {status: 70, 429: 5} == dict(statuses)
-    assert ("70", "69") == _numbers(answers[0])
-    answer = await clients[0].request(method, path, headers=BAD)
-    assert status == answer.status_code
+    """It counts as what is answered: for the user, or for the address."""
+    for headers in (as_user("reader"), {}):
+        answers = [
+            await clients[i % 3].request(method, path, headers=headers)
+            for i in range(75)
+        ]
+        statuses = Counter(answer.status_code for answer in answers)
+        assert {status: 70, 429: 5} == dict(statuses)
+        assert ("70", "69") == _numbers(answers[0])
+    for headers in (BAD, as_user("editor")):
+        answer = await clients[0].request(method, path, headers=headers)
+        assert 429 == answer.status_code  # the address is known by now
+    answer = await clients[0].post("/metrics", headers=BAD)
+    assert 405 == answer.status_code
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ class Limits:
     """The limits of the contract; with `RATE_LIMIT_ENABLED` off, none.
 
     Every request of a signed-in user counts as his, also one that is then
-    denied or found invalid. An address is charged for what nobody has
-    signed in for: public routes, handshakes without a token, bad tokens, and
-    what no route answers. A log-out that Keycloak has signed is charged to
-    nobody, and what no route answers to nobody who brings a token.
+    denied or found invalid, or that no route answers. An address is charged
+    for what nobody has signed in for: public routes, handshakes without a
+    token, and bad tokens, wherever they come. A log-out that Keycloak has
+    signed is charged to nobody.
 
     Args:
         settings: How many of each.
