@@ -250,7 +250,7 @@ class Settings(DatabaseSettings):
     max_body_bytes: Count = c.MAX_BODY_BYTES
     """The largest body accepted; more is answered with 413."""
     request_timeout_seconds: Seconds = c.REQUEST_TIMEOUT_SECONDS
-    """Deadline of one request or one message."""
+    """Deadline of one request, once its body is here, or one message."""
 
     rate_limit_enabled: bool = True
     """Whether anything is limited, sockets and their messages too."""

@@ -2,14 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from app.lifespan import Container
 
 
 class DeadlineMiddleware:
-    """Ends a request that takes too long, its body's arrival included."""
+    """Ends a request that takes too long once its body has arrived.
+
+    How long a body may take is the server's to say (408): it is the client
+    who is slow, and nobody's error here.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -26,5 +30,19 @@ class DeadlineMiddleware:
             await self.app(scope, receive, send)
             return
         container: Container = scope["state"]["container"]
-        with container.deadlines.begin():
-            await self.app(scope, receive, send)
+        with container.deadlines.begin() as deadline:
+            is_whole = False
+
+            async def receive_in_peace() -> Message:
+                nonlocal is_whole
+                if is_whole:
+                    return await receive()
+                deadline.pause()
+                try:
+                    message = await receive()
+                finally:
+                    deadline.resume()
+                is_whole = not message.get("more_body", False)
+                return message
+
+            await self.app(scope, receive_in_peace, send)

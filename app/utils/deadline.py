@@ -59,6 +59,14 @@ class Deadline:
         self._deadlines.add(self)
         return self
 
+    def pause(self) -> None:
+        """Let no time pass: what is waited for is not the block's affair."""
+        self._deadlines.remove(self)
+
+    def resume(self) -> None:
+        """Let all of its time begin anew, after a pause."""
+        self._deadlines.add(self)
+
     def end(self) -> None:
         """Cancel the block."""
         self._is_over = True

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Json, ValidationError
 
 from app.constants import MAX_ID
 from app.middlewares.errors import _as_fact
+from app.server.http import HTTPProtocol
 from tests.fixtures.service import AsUser, MakeService, Service
 
 PROBLEM = "application/problem+json"
@@ -347,22 +348,30 @@ async def test_me(client: httpx.AsyncClient, as_user: AsUser) -> None:
     )
 
 
-async def test_a_request_has_a_deadline(
-    make_service: MakeService, as_user: AsUser
+async def test_a_slow_body_is_the_clients_affair(
+    make_service: MakeService,
+    as_user: AsUser,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A request that is not done in time is 503 and says when to retry."""
+    """Its time is not the request's: one that is late is told so, with 408."""
+    monkeypatch.setattr(HTTPProtocol, "body_timeout_seconds", 1)
     token = as_user("editor")["Authorization"]
+    head = (
+        "POST /authors HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n"
+        f"Content-Type: application/json\r\nAuthorization: {token}\r\n\r\n"
+    )
+    statuses = []
     with make_service(request_timeout_seconds=0.2) as service:
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", service.port
-        )
-        head = (
-            "POST /authors HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n"
-            f"Content-Type: application/json\r\nAuthorization: {token}\r\n"
-        )
-        writer.write(f"{head}\r\n{{".encode())
-        answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        writer.close()
-        await writer.wait_closed()
-    assert answer.startswith("http/1.1 503 ")
-    assert "\r\nretry-after: " in answer
+        for parts in ([b'{"name"', b':"Slow"}'], [b'{"name"']):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", service.port
+            )
+            writer.write(head.encode())
+            for part in parts:
+                await asyncio.sleep(0.4)
+                writer.write(part)
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode()
+            statuses.append(answer.split()[1])
+            writer.close()
+            await writer.wait_closed()
+    assert ["201", "408"] == statuses
