@@ -68,12 +68,14 @@ LINGER_SECONDS: Final = 2.0
 """How long a refused client may take to read why, before it is cut off."""
 LINGER_BYTES: Final = 1024 * 1024
 """How much a refused client may still send in that time."""
+LINGER_UNREAD_SECONDS: Final = 30.0
+"""How long he may take instead if he has more to read first, and reads on."""
 
 # Requests
 UNREAD_SECONDS: Final = 10.0
 """How long a client may read nothing of what waits for it."""
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
-"""Deadline of one HTTP request or one socket message."""
+"""Deadline of one HTTP request, once its body is here, or one message."""
 RETRY_AFTER_SECONDS: Final = 2
 """What a client is told to wait when a server we need is away."""
 SHUTDOWN_TIMEOUT_SECONDS: Final = 15

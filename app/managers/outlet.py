@@ -75,7 +75,7 @@ class Wire(Protocol):
         """Send a frame together with others, if the socket is open."""
 
     def cut(self, code: int, reason: str) -> None:
-        """Close now; what the client does not read in time is dropped."""
+        """Close now; what the client does not read on is dropped."""
 
     async def drain(self) -> None:
         """Wait until the client has read nearly everything."""

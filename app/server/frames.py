@@ -131,7 +131,7 @@ class FrameWire:
         self._size += len(frame)
 
     def cut(self, code: int, reason: str) -> None:
-        """Close now; what the client does not read in time is dropped."""
+        """Close now; what the client does not read on is dropped."""
         self._protocol.cut(code, reason)
 
     async def drain(self) -> None:

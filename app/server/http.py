@@ -437,7 +437,7 @@ class HTTPProtocol(LingeringClose, HttpToolsProtocol):
     def _linger_with_refusal(self) -> None:
         if self._refusal is not None and not self.transport.is_closing():
             self.flow.resume_reading()
-            self._linger(self._refusal)
+            self._deadline = self._linger(self._refusal)
 
     def _answer(self, status: HTTPStatus, request_id: RequestId) -> bytes:
         body = problem(status, request_id)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 import structlog
 
 from app import constants as c
+from app.server.unread import ReadWatch
 from app.types import RequestId
 from app.utils.metrics import (
     OTHER,
@@ -60,6 +61,7 @@ class LingeringClose:
 
     linger_seconds = c.LINGER_SECONDS
     linger_bytes = c.LINGER_BYTES
+    unread_seconds = c.LINGER_UNREAD_SECONDS
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     _lingering = False
@@ -69,7 +71,17 @@ class LingeringClose:
         self.transport.write(last_words)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        return self.loop.call_later(self.linger_seconds, self.transport.abort)
+        return self._abort_later(self.linger_seconds)
+
+    def _abort_later(self, seconds: float) -> asyncio.TimerHandle:
+        """Cut the client off after this time, or when he has stopped to read.
+
+        One who has not read all that was sent before has longer.
+        """
+        if self.transport.get_write_buffer_size():
+            ReadWatch(self.transport, c.UNREAD_SECONDS)
+            seconds = max(seconds, self.unread_seconds)
+        return self.loop.call_later(seconds, self.transport.abort)
 
     def _drop(self, data: bytes) -> None:
         self.linger_bytes -= len(data)

@@ -204,9 +204,7 @@ class WebSocketProtocol(LingeringClose, WebSocketsSansIOProtocol):
             self.handshake_complete = True  # a refusal completes it, too
         if message["type"] == "websocket.close" and self.close_timer:
             self.close_timer.cancel()
-            self.close_timer = self.loop.call_later(
-                self.close_timeout, self.transport.abort
-            )
+            self.close_timer = self._abort_later(self.close_timeout)
 
     def handle_close(self, event: Frame) -> None:
         """Answer a close frame, or take the answer to ours."""

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.api.ws.constants import CloseCode, PkgID
 from app.server.frames import FrameWire
+from app.server.websocket import WebSocketProtocol
 from app.utils.frames import text_frame
 from tests.fixtures.pushes import next_pushes
 from tests.fixtures.service import AsUser, MakeService, Service
@@ -133,6 +134,34 @@ async def test_a_slow_reader_is_told_why_it_is_closed(
         assert CloseCode.SLOW_READER == await read_until_closed(slow)
         text = (await client.get("/metrics")).text
     assert 'ws_close_total{code="4508"}' in text
+
+
+async def test_it_is_told_why_however_late_it_reads_on(
+    bounded: Service,
+    sign_in: SignIn,
+    as_user: AsUser,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it has not read is in front of the close frame, and takes longer.
+
+    It reads on when others, who have nothing else to read, are cut off.
+    """
+    monkeypatch.setattr(WebSocketProtocol, "linger_seconds", 0.2)
+    async with (
+        httpx.AsyncClient(
+            base_url=bounded.url, headers=as_user("admin")
+        ) as client,
+        open_socket(
+            bounded, sign_in("reader"), sock=narrow_socket(bounded)
+        ) as slow,
+    ):
+        slow.transport.pause_reading()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while len(bounded.container.sockets):
+                await broadcast(client)
+        await asyncio.sleep(1)
+        slow.transport.resume_reading()
+        assert CloseCode.SLOW_READER == await read_until_closed(slow)
 
 
 async def test_nothing_is_sent_behind_a_close_frame(
