@@ -6,6 +6,7 @@ entry is one of `TRUSTED_PROXIES`: the first hop that is not is the client.
 Every other header that names an address is ignored.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import (
@@ -16,13 +17,14 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from starlette.types import Scope
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
+_WITH_PORT: Final = re.compile(r"\[([^]]+)](?::\d+)?|([\d.]+):\d+")
 _CLIENT_PREFIX = 64
 """What one customer of a provider has at least."""
 
@@ -63,7 +65,7 @@ def _behind(
     """
     address = peer
     for hop in hops:
-        parsed = _parse(hop)
+        parsed = _parse(_without_port(hop))
         if parsed is None:
             return peer
         address = parsed
@@ -81,6 +83,12 @@ def _forwarded(scope: Scope) -> Iterable[str]:
     ]
     entries = ",".join(values).split(",") if values else []
     return (entry.strip(" \t") for entry in reversed(entries))
+
+
+def _without_port(hop: str) -> str:
+    """Return the address of an entry; some proxies add the client's port."""
+    found = _WITH_PORT.fullmatch(hop)
+    return found[1] or found[2] if found else hop
 
 
 @lru_cache(maxsize=4096)

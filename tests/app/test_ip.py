@@ -31,7 +31,7 @@ def address(peer: str | None, *forwarded: str) -> str | None:
         ("10.0.0.1", "10.0.0.1", []),
         ("10.0.0.1", "10.0.0.1", ["198.51.100.7, nonsense"]),
         ("10.0.0.1", "10.0.0.1", [""]),
-        ("10.0.0.1", "10.0.0.1", ["198.51.100.7:4711"]),
+        ("198.51.100.7", "10.0.0.1", ["1.2.3.4, 198.51.100.7:4711"]),
         ("10.0.0.1", "10.0.0.1", ["198.51.100.7, nonsense, 10.0.0.2"]),
         ("2001:db8::1", "fd00::1", ["2001:db8:0::1"]),
         ("198.51.100.7", "::ffff:10.0.0.1", ["::ffff:198.51.100.7"]),
@@ -65,6 +65,21 @@ def test_anything_before_a_proxy(text: str, client: object) -> None:
     assert str(ip_address(str(seen))) == address(
         "10.0.0.1", f"{text}, {client}"
     )
+
+
+@pytest.mark.parametrize(
+    ("hop", "expected"),
+    [
+        ("192.0.2.1:4711", "192.0.2.1"),
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("192.0.2.1:", "10.0.0.1"),
+        ("[192.0.2.1", "10.0.0.1"),
+    ],
+)
+def test_a_hop_may_have_a_port(hop: str, expected: str) -> None:
+    """Some proxies append it; what is malformed was not written by ours."""
+    assert expected == address("10.0.0.1", hop)
 
 
 @pytest.mark.parametrize(
