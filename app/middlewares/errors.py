@@ -69,7 +69,8 @@ def _as_fact(error: Exception, scope: Scope) -> AppError:
         fields = to_field_errors(map(_placed, error.errors()))
         return InvalidInput("The request is not valid", errors=fields)
     if isinstance(error, HTTPException) and error.status_code == _UNREADABLE:
-        return BadRequest(error.detail, errors=[_unreadable(error)])
+        field = _unreadable(error)
+        return BadRequest(field["msg"], errors=[field])
     if isinstance(error, HTTPException) and error.status_code in _FACTS:
         return _FACTS[error.status_code](error.detail)
     logger.error("unhandled exception", exc_info=error)
@@ -100,8 +101,8 @@ def _unreadable(error: HTTPException) -> FieldError:
 
 
 def _count(error: Exception, scope: Scope) -> None:
-    route = scope["state"].get("route")
-    handler = f"http {route.template}" if route else UNMATCHED
+    place = scope["state"].get("place")
+    handler = f"http {place.template}" if place else UNMATCHED
     app_errors_total.labels(type(error).__name__, handler).inc()
 
 
@@ -116,6 +117,7 @@ _UNREADABLE: Final = HTTPStatus.BAD_REQUEST.value
 """The framework's answer to a body that it cannot make anything of."""
 _REASONS: Final[dict[type, str]] = {
     RecursionError: "Invalid JSON: nested too deeply",
+    ValueError: "Invalid JSON: a number has too many digits",
     UnicodeDecodeError: "Invalid JSON: not UTF-8",
 }
 _FACTS: dict[int, type[AppError]] = {

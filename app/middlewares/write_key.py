@@ -55,6 +55,7 @@ def _parse(values: list[bytes]) -> str:
     message = (
         "Idempotency-Key should be 1 to "
         f"{MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters"
+        ", and be there once"
     )
     raise InvalidInput(
         message,

@@ -13,6 +13,7 @@ from app.schemas.listing import to_builtins, written
 from app.schemas.message import ResponseModel
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z"
+_TRUNCATED = "Input data was truncated"
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 logger = structlog.get_logger(__name__)
@@ -70,20 +71,29 @@ def decode(text: str | None) -> Envelope:
 def _unreadable(text: str, error: Exception) -> UnreadableMessage:
     """Find out once more, slowly, what a bad message does say.
 
-    The standard library reads some that are refused (unpaired surrogates),
-    so that the answer can name the request.
+    The standard library says better what is no JSON, and reads some that is
+    refused (unpaired surrogates), so that the answer can name the request.
     """
     fault = _fault(error)
     try:
         message = json.loads(text)
+    except json.JSONDecodeError as reason:
+        message = None
+        fault["msg"] = f"Invalid JSON: {reason.msg} at character {reason.pos}"
     except (ValueError, RecursionError):
         message = None
+    else:
+        if fault["msg"] == _TRUNCATED:  # so it says of a whole message
+            fault["msg"] = "Invalid JSON: a surrogate without its other half"
     if not isinstance(message, dict):
         return UnreadableMessage(fault, None, None)
     return UnreadableMessage(fault, _pkg_id(message), _req_id(message))
 
 
 def _fault(error: Exception) -> FieldError:
+    if isinstance(error, RecursionError):
+        message = "Invalid JSON: nested too deeply"
+        return {"loc": [], "msg": message, "type": "json_invalid"}
     reason, _, place = str(error).partition(" - at `$")
     if missing := _MISSING.fullmatch(reason):
         return {"loc": [missing[1]], "msg": reason, "type": "missing"}
