@@ -49,7 +49,7 @@ class Service:
         self, config: DevConfig, port: int, environment: Mapping[str, str]
     ) -> None:
         self._config = config
-        self._port = port
+        self.port = port
         self._environment = {
             **({} if config.pods else _QUICK),
             **environment,
@@ -67,7 +67,7 @@ class Service:
         """Where the service is, as this machine's programs reach it."""
         host = _ANY_ADDRESS.get(self._config.host, self._config.host)
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self._port}"
+        return f"http://{host}:{self.port}"
 
     @asynccontextmanager
     async def claimed_port(self) -> AsyncIterator[None]:
@@ -80,7 +80,7 @@ class Service:
             left_over = self._left_over()
             if lock.try_alone() and left_over is not None:
                 await processes.stop(psutil.Process(left_over.pid))
-            require_free(self._port, "the service", "PORT", self._config.host)
+            require_free(self.port, "the service", "PORT", self._config.host)
             yield
 
     async def migrate_and_seed(self, progress: Progress) -> None:
@@ -115,7 +115,7 @@ class Service:
             environment=self._environment,
             cwd=ROOT,
         )
-        leave_record(self._record, process, self._port)
+        leave_record(self._record, process, self.port)
         return process
 
     @staticmethod

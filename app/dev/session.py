@@ -94,7 +94,8 @@ class Session:
             urls = [service.url for service in services]
             print_greeting(self._config, urls, servers)
         ended = await processes.first_ended(running)
-        self._console.print("The service has ended.")
+        port = services[running.index(ended)].port
+        self._console.print(f"The service on port {port} has ended.")
         return abs(ended.wait() or 0)
 
     def _services(self, servers: DevServers) -> list[Service]:

@@ -89,7 +89,7 @@ async def test_one_that_dies_ends_the_whole(
         pids = processes(tmp_path, ports[:2])
         os.kill(pids[0], signal.SIGKILL)
         assert signal.SIGKILL == await dev.ended()
-    assert "The service has ended." in dev.output
+    assert f"The service on port {ports[0]} has ended." in dev.output
     assert "draining" in dev.output
     assert [] == [pid for pid in pids if is_running(pid)]
 
