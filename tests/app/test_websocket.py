@@ -412,7 +412,7 @@ def test_an_unreadable_message_is_told_as_a_field(
     [
         ("", "Expecting value at character 0"),
         ("{", "Expecting property name enclosed in double quotes"),
-        ('{"pkg_id": tru}', "Expecting value at character 11"),
+        ('{"pkg_id": yes}', "Expecting value at character 11"),
         ('{"data": ' + "[" * 30_000, "nested too deeply"),
         ('{"pkg_id": "\\ud800"}', "a surrogate without its other half"),
     ],
