@@ -27,8 +27,9 @@ _WARM_UP: Final = 0.2
 class Plan:
     """How long a run is, how many there are, and how much is open.
 
-    There are `rounds` of most rows and `many_rounds` of those that differ
-    most from run to run.
+    There are `rounds` of most rows and `many_rounds` of latencies, which
+    differ most from run to run; a broadcast is heard by so many `audiences`,
+    one after the other, in `rounds` each.
     `repeats` bounds the repetitions of disturbed runs, of all rows together;
     `sockets` is how many are open at first and after each step, and
     `messages` how many they are then asked. `quiet_seconds` is how long
@@ -39,6 +40,7 @@ class Plan:
     seconds: float
     rounds: int
     many_rounds: int
+    audiences: int
     repeats: int
     connections: int
     audience: int
@@ -54,6 +56,7 @@ FULL: Final = Plan(
     seconds=0.8,
     rounds=5,
     many_rounds=15,
+    audiences=5,
     repeats=40,
     connections=16,
     audience=500,
@@ -68,6 +71,7 @@ QUICK: Final = Plan(
     seconds=0.2,
     rounds=3,
     many_rounds=5,
+    audiences=1,
     repeats=5,
     connections=16,
     audience=500,
@@ -169,35 +173,25 @@ class Runner:
         await subject.load(_WARM_UP * seconds)
         return await self.run(subject.target, lambda: subject.load(seconds))
 
-    async def rounds(
-        self, subject: Subject, count: int | None = None
-    ) -> list[Run]:
-        """Run so often, on a server that is warm."""
-        return [run for (run,) in await self.in_turn(subject, count=count)]
+    async def rounds(self, subject: Subject) -> list[Run]:
+        """Run as often as the plan says, on a server that is warm."""
+        return [run for (run,) in await self.in_turn(subject)]
 
-    async def compare(
-        self, echo: Subject, subject: Subject, count: int | None = None
-    ) -> Comparison:
-        """Run on both in turn, so often."""
-        rounds = await self.in_turn(echo, subject, count=count)
+    async def compare(self, echo: Subject, subject: Subject) -> Comparison:
+        """Run on both in turn, as often as the plan says."""
+        rounds = await self.in_turn(echo, subject)
         return Comparison([(first, second) for first, second in rounds])
 
-    async def in_turn(
-        self, *subjects: Subject, count: int | None = None
-    ) -> list[list[Run]]:
+    async def in_turn(self, *subjects: Subject) -> list[list[Run]]:
         """Return one run on each, for every round.
 
         They are warm, and a slower machine slows down all of them.
-
-        Args:
-            subjects: What is run.
-            count: How many rounds there are, unless as many as of most rows.
         """
         for subject in subjects:
             await subject.load(self.plan.seconds)
         return [
             [await self.run_for(subject) for subject in subjects]
-            for _ in range(self.plan.rounds if count is None else count)
+            for _ in range(self.plan.rounds)
         ]
 
     @contextmanager

@@ -33,6 +33,7 @@ TINY = Plan(
     seconds=0.1,
     rounds=1,
     many_rounds=1,
+    audiences=2,
     repeats=0,
     connections=4,
     audience=5,
