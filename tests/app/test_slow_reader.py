@@ -2,7 +2,8 @@
 
 import asyncio
 import socket as sockets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
 
@@ -57,6 +58,21 @@ async def broadcast(client: httpx.AsyncClient, **users: Any) -> None:
     body = {"pkg_id": PkgID.SERVER_NOTICE, "data": {"text": TEXT}, **users}
     answer = await client.post("/broadcast", json=body)
     answer.raise_for_status()
+
+
+@asynccontextmanager
+async def sent_away(
+    service: Service, client: httpx.AsyncClient, token: str
+) -> AsyncIterator[ClientConnection]:
+    """A socket that reads nothing, and was closed for it."""
+    async with open_socket(
+        service, token, sock=narrow_socket(service)
+    ) as slow:
+        slow.transport.pause_reading()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while len(service.container.sockets):
+                await broadcast(client)
+        yield slow
 
 
 async def read_until_closed(socket: ClientConnection) -> int | None:
@@ -122,14 +138,8 @@ async def test_a_slow_reader_is_told_why_it_is_closed(
         httpx.AsyncClient(
             base_url=service.url, headers=as_user("admin")
         ) as client,
-        open_socket(
-            service, sign_in("reader"), sock=narrow_socket(service)
-        ) as slow,
+        sent_away(service, client, sign_in("reader")) as slow,
     ):
-        slow.transport.pause_reading()
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while len(service.container.sockets):
-                await broadcast(client)
         slow.transport.resume_reading()
         assert CloseCode.SLOW_READER == await read_until_closed(slow)
         text = (await client.get("/metrics")).text
@@ -151,14 +161,8 @@ async def test_it_is_told_why_however_late_it_reads_on(
         httpx.AsyncClient(
             base_url=bounded.url, headers=as_user("admin")
         ) as client,
-        open_socket(
-            bounded, sign_in("reader"), sock=narrow_socket(bounded)
-        ) as slow,
+        sent_away(bounded, client, sign_in("reader")) as slow,
     ):
-        slow.transport.pause_reading()
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while len(bounded.container.sockets):
-                await broadcast(client)
         await asyncio.sleep(1)
         slow.transport.resume_reading()
         assert CloseCode.SLOW_READER == await read_until_closed(slow)
