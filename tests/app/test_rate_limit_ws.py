@@ -151,9 +151,20 @@ async def test_handshakes_without_a_token(pods: list[Service]) -> None:
     assert [429] * 3 == found
 
 
-async def _refused(pod: Service) -> int:
+@pytest.mark.parametrize("token", [None, "not.a.token"])
+async def test_handshakes_where_there_is_nothing(
+    pods: list[Service], token: str | None
+) -> None:
+    """They count for their address, whatever they bring."""
+    found = [await _refused(pods[i % 3], token, "/nothing") for i in range(75)]
+    assert {404: 70, 429: 5} == dict(Counter(found))
+
+
+async def _refused(
+    pod: Service, token: str | None = None, query: str = ""
+) -> int:
     with pytest.raises(InvalidStatus) as refused:
-        async with open_socket(pod):
+        async with open_socket(pod, token, query=query):
             pass
     return refused.value.response.status_code
 

@@ -7,7 +7,8 @@ from starlette.types import Receive, Scope, Send
 from app.api.ws.dispatch import dispatch
 from app.api.ws.handshake import deny
 from app.api.ws.websocket import PackageAuthWebSocketEndpoint
-from app.exceptions import NotFound
+from app.exceptions import AppError, NotFound, RateLimited
+from app.middlewares.rate_limit import charge_address
 from app.schemas.message import ResponseModel
 
 
@@ -23,11 +24,18 @@ ENDPOINTS = {"/web": Web}
 
 
 async def serve_socket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve the socket of a path, or say that there is none."""
+    """Serve the socket of a path, or say that there is none.
+
+    Nobody is signed in there, so that counts for the client's address.
+    """
     endpoint = ENDPOINTS.get(scope["path"])
     if endpoint is not None:
         await endpoint(scope, receive, send)
         return
     await receive()
-    error = NotFound("There is nothing at this path")
+    error: AppError = NotFound("There is nothing at this path")
+    try:
+        await charge_address(scope)
+    except RateLimited as refusal:
+        error = refusal
     await deny(send, error, scope["state"]["request_id"])
