@@ -101,11 +101,9 @@ class _Speech:
         """Return the row, measured with so many audiences in turn."""
         heard = [await self._heard() for _ in range(audiences)]
         request = median(request for request, _ in heard)
-        pairs = Comparison([pair for _, pairs in heard for pair in pairs])
+        pairs = Comparison([pair for _, some in heard for pair in some])
         costs = [
-            self._cost(run, request)
-            for request, pairs in heard
-            for _, run in pairs
+            self._cost(run, alone) for alone, some in heard for _, run in some
         ]
         ratios = [
             echo.cost / cost
@@ -124,8 +122,7 @@ class _Speech:
     async def _heard(self) -> tuple[float, list[tuple[Run, Run]]]:
         """Return what a broadcast to one costs, and runs with a new audience.
 
-        Where its connections come to lie in memory stays as it is, and makes
-        as much of a difference as anything.
+        One audience costs up to twice what the next one does.
         """
         async with self._audience(1) as one:
             runs = await self.runner.rounds(Subject(self.target, one.hear))
